@@ -1,1 +1,1 @@
-"""What runs inside the function app. Nothing here imports scikit-learn, and only `shared.retraining.workspace` azure-ai-ml."""
+"""What runs inside the function app; scikit-learn is never imported here, azure-ai-ml by retraining alone."""

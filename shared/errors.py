@@ -13,8 +13,8 @@
         ├── WorkspaceUnavailableError
         └── ConflictError           somebody else moved the same record first
 
-Every error carries a stable `code` (snake_case, documented in docs/operations.md), a `message` in words for the person who
-reads the run record, and in `where` what it concerns (blob, row, status, request id).
+Every error carries a stable `code` (snake_case, documented in docs/operations.md), a `message` in words for the person
+who reads the run record, and in `where` what it concerns (blob, row, status, request id).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NotFoundError(GiveUpError):
 
 
 class EndpointRefusedError(GiveUpError):
-    """The endpoint refused the request for a reason that will not go away: 400, 401, 403, 404, or 424 around one of them."""
+    """The endpoint refused the request for good: 400, 401, 403, 404, or 424 around one of them."""
 
 
 class WorkspaceRefusedError(GiveUpError):

@@ -1,0 +1,132 @@
+"""Every setting of the app, read once from the environment (the Function App's application settings)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The app's settings; each field's docstring is its documentation, its upper-case name the variable's.
+
+    Built by `shared.composition`, never at import, and passed to whoever needs it.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
+    )
+
+    # -- storage ---------------------------------------------------------------------------------------------
+
+    storage_connection: Annotated[SecretStr | None, Field(validation_alias="AzureWebJobsStorage")] = None
+    """`AzureWebJobsStorage`: connection string of the storage account; leave it out to use the app's identity."""
+
+    storage_blob_uri: Annotated[
+        str | None,
+        Field(validation_alias=AliasChoices("AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__serviceUri")),
+    ] = None
+    """`AzureWebJobsStorage__blobServiceUri`: blob service of the storage account, for identity-based connections."""
+
+    storage_queue_uri: Annotated[str | None, Field(validation_alias="AzureWebJobsStorage__queueServiceUri")] = None
+    """`AzureWebJobsStorage__queueServiceUri`: queue service of the storage account, for identity-based connections."""
+
+    storage_account_name: Annotated[str | None, Field(validation_alias="AzureWebJobsStorage__accountName")] = None
+    """`AzureWebJobsStorage__accountName`: the account alone, from which both services' addresses follow."""
+
+    # -- triggers (function_app.py reads these two itself: the host needs them to index the functions) ---------
+
+    blob_trigger_source: Literal["EventGrid", "LogsAndContainerScan"] = "EventGrid"
+    """Where blob triggers come from: `EventGrid` (the only source on Flex Consumption) or `LogsAndContainerScan`."""
+
+    reconcile_schedule: str = "0 * * * * *"
+    """NCRONTAB schedule (seconds first) of the timer that moves training runs on and scores files that wait."""
+
+    # -- the endpoint, as in the earlier system ----------------------------------------------------------------
+
+    aml_endpoint_url: str | None = None
+    """Scoring URL of an endpoint that somebody else deployed; with the key alone, scoring works against it."""
+
+    aml_endpoint_key: SecretStr | None = None
+    """Key of that endpoint; without one the app's identity is used."""
+
+    aml_endpoint_name: str = "dropscore-{dataset}"
+    """Name of the managed online endpoint that retraining creates; `{dataset}` stands for the dataset's name."""
+
+    aml_deployment_name: str | None = None
+    """Pins every request to this deployment of the endpoint at `AML_ENDPOINT_URL`."""
+
+    # -- the workspace ---------------------------------------------------------------------------------------
+
+    aml_subscription_id: str | None = None
+    """Subscription of the Azure ML workspace; without the three of them there is scoring, but no retraining."""
+
+    aml_resource_group: str | None = None
+    """Resource group of the workspace."""
+
+    aml_workspace_name: str | None = None
+    """Name of the workspace."""
+
+    aml_compute: str = "cpu-cluster"
+    """Compute target of training jobs."""
+
+    aml_datastore: str = "dropscore"
+    """Datastore of the workspace that is bound to the storage container `training`."""
+
+    aml_instance_type: str = "Standard_DS2_v2"
+    """Machine size of a deployment."""
+
+    aml_instance_count: Annotated[int, Field(ge=1)] = 1
+    """Machines of a deployment."""
+
+    arm_cloud_metadata_url: str | None = None
+    """Azure's own variable for another cloud: where the resource manager describes itself (read by azure-ai-ml too)."""
+
+    # -- scoring ---------------------------------------------------------------------------------------------
+
+    score_wire: Literal["auto", "arrow", "json"] = "auto"
+    """What requests to the endpoint carry: Arrow streams, JSON records, or Arrow until the endpoint answers 415."""
+
+    score_rows_per_request: Annotated[int, Field(ge=1)] = 20_000
+    """Rows of a file that go to the endpoint in one request (16 bytes a row for gas)."""
+
+    score_requests_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    """Requests of one file that are under way at once."""
+
+    score_request_timeout_seconds: Annotated[float, Field(gt=0)] = 90
+    """How long one request may take; a managed endpoint never takes more than 180 s."""
+
+    score_patience_seconds: Annotated[float, Field(ge=0)] = 120
+    """How long a request is repeated against a throttling or dead endpoint before the file is left for later."""
+
+    score_retry_minutes: Annotated[float, Field(gt=0)] = 2
+    """How long a file waits before it is tried again after the endpoint was down; doubled each time, up to an hour."""
+
+    score_claim_seconds: Annotated[float, Field(gt=0)] = 300
+    """How long a scoring run belongs to one instance without a sign of life; afterwards another may take it over."""
+
+    score_inline_max_bytes: Annotated[int, Field(ge=1)] = 10_000_000
+    """Largest body that is scored at once by HTTP; a larger table goes through `incoming`."""
+
+    def endpoint_name(self, dataset: str) -> str:
+        """The endpoint of one dataset; Azure allows letters, digits and `-` in it."""
+        return self.aml_endpoint_name.replace("{dataset}", dataset.replace("_", "-"))
+
+    @property
+    def workspace_configured(self) -> bool:
+        """Whether the three names of the workspace are there."""
+        return None not in (self.aml_subscription_id, self.aml_resource_group, self.aml_workspace_name)
+
+    @property
+    def resource_manager_url(self) -> str:
+        """Base address of the resource manager, without a slash at the end."""
+        if not self.arm_cloud_metadata_url:
+            return "https://management.azure.com"
+        parts = urlsplit(self.arm_cloud_metadata_url)
+        return f"{parts.scheme}://{parts.netloc}"
