@@ -1,0 +1,55 @@
+"""Any file people drop, as exact rows of text and typed columns; and the way every result table is written.
+
+found = survey(source, contract)                                    # first pass: dialect, counts, whether it can be scored
+for chunk in read(source, found, contract, rows_per_chunk=20_000):  # second pass
+    …                                                               # chunk.batch goes to the model
+    render_scored(chunk.cells, [*render_predictions(answer, names, chunk.usable), chunk.errors])
+"""
+
+from shared.tables.model import (
+    BytesSource,
+    Chunk,
+    Dialect,
+    Example,
+    Range,
+    RecordsSource,
+    Reject,
+    Source,
+    Survey,
+    TableError,
+    TimeFormat,
+)
+from shared.tables.reading import read
+from shared.tables.rendering import (
+    REJECTS_HEADER,
+    render_header,
+    render_predictions,
+    render_rejects,
+    render_rows,
+    render_scored,
+    scored_header,
+)
+from shared.tables.surveying import survey
+
+__all__ = [
+    "REJECTS_HEADER",
+    "BytesSource",
+    "Chunk",
+    "Dialect",
+    "Example",
+    "Range",
+    "RecordsSource",
+    "Reject",
+    "Source",
+    "Survey",
+    "TableError",
+    "TimeFormat",
+    "read",
+    "render_header",
+    "render_predictions",
+    "render_rejects",
+    "render_rows",
+    "render_scored",
+    "scored_header",
+    "survey",
+]

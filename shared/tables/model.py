@@ -1,0 +1,212 @@
+"""What the table room speaks of: sources, dialects, surveys, chunks, rejects, and its one error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from shared.errors import InvalidInputError
+
+
+class TableError(InvalidInputError):
+    """A file that is no table for this contract.
+
+    Codes: `empty_file`, `no_rows`, `no_usable_row`, `binary_file`, `unknown_encoding`, `line_too_long`, `missing_column`,
+    `ambiguous_column`, `contradictory_times`, `unsupported_format`, `unreadable_file`.
+    """
+
+    def __init__(self, code: str, message: str, line: int | None = None) -> None:
+        super().__init__(code, message, line=line)
+        self.line = line
+
+
+class Source(Protocol):
+    """Where a file's bytes come from."""
+
+    @property
+    def name(self) -> str:
+        """The file's name; its ending says what the file is."""
+
+    def open(self) -> Iterator[bytes]:
+        """The whole file from its beginning, in pieces of any size; every call starts afresh."""
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """A file that is already in memory, handed out in pieces of `piece` bytes."""
+
+    name: str
+    data: bytes
+    piece: int = 1 << 20
+
+    def open(self) -> Iterator[bytes]:
+        """See `Source.open`."""
+        for start in range(0, len(self.data), self.piece):
+            yield self.data[start : start + self.piece]
+
+
+@dataclass(frozen=True)
+class RecordsSource:
+    """Records that came inline: a table whose header is the union of their keys in the order first seen.
+
+    Numbers become their shortest text, None and missing keys the empty field, booleans `true` and `false`, lists and
+    objects their JSON. Every record is a row, an empty one too.
+    """
+
+    records: Sequence[Mapping[str, object]]
+    name: str = "request.json"
+
+    def open(self) -> Iterator[bytes]:
+        """The records as JSON, one a line; only the survey's digest and size are taken from it."""
+        for record in self.records:
+            yield json.dumps(record, default=str).encode() + b"\n"
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """How a time column is written. Offsets and `Z` are read over: a time is the wall clock as written.
+
+    Attributes:
+        layout: the commonest layout, e.g. `dd/mm/yyyy HH:MM:SS`.
+        day_first: whether `05/04/2026` is the fifth of April; of no effect on years that come first.
+        evidence: what decided it: `year first`, `proof` (a number above 12), `order` (the part that changes oftener is
+            the day), `am/pm` (month first), or `default` (day first).
+        zoned: some times carry an offset, which was read over.
+    """
+
+    layout: str
+    day_first: bool
+    evidence: str
+    zoned: bool
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written; everything `read` needs to read it as `survey` did.
+
+    Attributes:
+        container: `csv`, `csv.gz`, `xlsx`, `parquet` or `records`.
+        encoding: Python's name of the encoding; empty for containers that are no text.
+        delimiter: one character; empty for a file of one column.
+        decimal: `.` or `,`.
+        thousands: the marks that group digits in this file, each one character, e.g. `.` or ` '`; usually empty.
+        quote: `"` when fields are quoted anywhere, else empty.
+        line_end: `\\n`, `\\r\\n`, `\\r`, `mixed`, or empty when there is none.
+        times: one format for each time column, by canonical name.
+    """
+
+    container: str
+    encoding: str = ""
+    delimiter: str = ""
+    decimal: str = "."
+    thousands: str = ""
+    quote: str = ""
+    line_end: str = ""
+    times: Mapping[str, TimeFormat] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The dialect for a manifest: JSON-serialisable."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least and greatest usable value of a number column."""
+
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row that cannot be scored: its first physical line, counted from 1, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that cannot be split into the header's columns: its number counted from 1, why, and the line as it was."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one look over the whole file tells.
+
+    Attributes:
+        sha256, size: of the file's own bytes (of a `.csv.gz`, compressed).
+        header: the column names as they stand in the file.
+        columns: canonical name -> position in the header, for every contract column that the file has.
+        rows: data rows that split into the header's columns; `rejected`: lines that do not.
+        unusable: rows among `rows` that have no prediction to expect; `examples`: the first five of them.
+        first_time, last_time: least and greatest time of the usable rows; None without a time column.
+        ordered: within each series the times of the usable rows never decrease.
+        duplicate_times: usable rows whose time equals the one before them in their series; None unless `ordered`.
+        ranges: by canonical name, for number columns with a usable value.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    dialect: Dialect
+    header: tuple[str, ...]
+    columns: Mapping[str, int]
+    rows: int
+    rejected: int
+    unusable: int
+    examples: tuple[Example, ...]
+    first_time: datetime | None
+    last_time: datetime | None
+    ordered: bool
+    duplicate_times: int | None
+    ranges: Mapping[str, Range]
+
+    @property
+    def data_rows(self) -> int:
+        """Data rows in: what scored + errors + rejected must add up to."""
+        return self.rows + self.rejected
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of a file.
+
+    Attributes:
+        index: 0, 1, 2, … within the file.
+        first_row: position of the first of `cells` among all rows that split, counted from 0.
+        cells: the rows' fields as they stand in the file, each as wide as the header.
+        batch: the usable rows in file order, typed: canonical columns that the file has, in the contract's order
+            (time: timestamp[us] without zone, number: float64, text: string; an empty optional field is null).
+        usable: shape (len(cells),), True where the row is in `batch`.
+        errors: per row, empty or why it has no prediction.
+        rejects: lines met while these rows were read that do not split; the last chunk may hold rejects alone.
+    """
+
+    index: int
+    first_row: int
+    cells: list[list[str]]
+    batch: pa.RecordBatch
+    usable: NDArray[np.bool_]
+    errors: list[str]
+    rejects: list[Reject]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows as a container hands them out: `lines[i]` is the physical line on which `rows[i]` begins."""
+
+    rows: list[list[str]]
+    lines: Sequence[int]
+    rejects: list[Reject]
