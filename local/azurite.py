@@ -1,0 +1,104 @@
+"""Azurite, Microsoft's storage emulator: blobs, queues and tables on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.nodejs import AZURITE_SCRIPT, OLDEST_NODE, find_node
+from local.processes import Child, LocalCloudError, accepts_connections, start, wait_until
+
+# The development account that every Azurite has; public, as Microsoft documents it.
+ACCOUNT_NAME = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+
+
+class Azurite:
+    """A running Azurite with its data in `folder`; a context manager that starts it and stops it by SIGTERM."""
+
+    def __init__(self, folder: Path, *, blob_port: int, queue_port: int, table_port: int, log: Path) -> None:
+        self.folder = folder
+        self.blob_port = blob_port
+        self.queue_port = queue_port
+        self.table_port = table_port
+        self.account_name = ACCOUNT_NAME
+        self.account_key = ACCOUNT_KEY
+        self._log = log
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child:
+        """The process; LocalCloudError before it was started."""
+        if self._child is None:
+            raise LocalCloudError("Azurite has not been started")
+        return self._child
+
+    @property
+    def blob_endpoint(self) -> str:
+        """Address of the account's blob service, without a slash at the end."""
+        return f"http://127.0.0.1:{self.blob_port}/{ACCOUNT_NAME}"
+
+    @property
+    def queue_endpoint(self) -> str:
+        """Address of the account's queue service."""
+        return f"http://127.0.0.1:{self.queue_port}/{ACCOUNT_NAME}"
+
+    @property
+    def table_endpoint(self) -> str:
+        """Address of the account's table service."""
+        return f"http://127.0.0.1:{self.table_port}/{ACCOUNT_NAME}"
+
+    @property
+    def connection_string(self) -> str:
+        """What AzureWebJobsStorage takes."""
+        return (
+            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT_NAME};AccountKey={ACCOUNT_KEY};"
+            f"BlobEndpoint={self.blob_endpoint};QueueEndpoint={self.queue_endpoint};TableEndpoint={self.table_endpoint};"
+        )
+
+    def start(self) -> None:
+        """Start it and wait until its three services answer. LocalCloudError says what is missing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._child = start("Azurite", self._command(), log=self._log)
+        try:
+            wait_until(self._answers, self._child, _START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it by SIGTERM, which keeps what was stored (SIGKILL straight after a write loses it)."""
+        if self._child is not None:
+            self._child.stop(_STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _command(self) -> list[str | Path]:
+        node = find_node()
+        if node is None:
+            raise LocalCloudError(f"Azurite needs Node {OLDEST_NODE} or newer. Run `make setup`: it brings one along.")
+        if not AZURITE_SCRIPT.exists():
+            raise LocalCloudError(f"Azurite is not installed ({AZURITE_SCRIPT} is missing). Run `make setup`.")
+        command: list[str | Path] = [node.node, AZURITE_SCRIPT, "--location", self.folder.resolve()]
+        # the newest azure-storage-blob sends an API version that this Azurite does not list
+        command += ["--silent", "--loose", "--skipApiVersionCheck", "--disableTelemetry"]
+        for service, port in self._ports().items():
+            command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+        return command
+
+    def _ports(self) -> dict[str, int]:
+        return {"blob": self.blob_port, "queue": self.queue_port, "table": self.table_port}
+
+    def _answers(self) -> bool:
+        return all(accepts_connections(port) for port in self._ports().values())

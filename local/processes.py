@@ -1,0 +1,185 @@
+"""Child processes of the local cloud: each in a process group of its own, with a log, stopped gently first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+_POLL_SECONDS = 0.05
+_TAIL_LINES = 15
+
+
+class LocalCloudError(RuntimeError):
+    """Something of the local cloud failed; the message says what, what to do, and how its log ends."""
+
+
+class Child:
+    """A process we started, leader of its own session and process group; stdout and stderr go to `log`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Process id, and id of the process group."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the process runs; negative: the signal that ended it."""
+        return self._process.poll()
+
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.exit_code is None
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """End the whole group: SIGTERM, and SIGKILL for what is left after `timeout` seconds. May be called twice.
+
+        Azurite writes its tables when it gets SIGTERM, and a SIGKILL straight after a write loses it: be generous.
+        """
+        deadline = time.monotonic() + timeout
+        _signal_group(self.pid, signal.SIGTERM)
+        while time.monotonic() < deadline and self._group_alive():
+            time.sleep(_POLL_SECONDS)
+        if self._group_alive():
+            _signal_group(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of the log, or a remark that there are none."""
+        if not self.log.exists():
+            return "(no log)"
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"
+
+    def obituary(self) -> str:
+        """What to tell a person about this process that ended without being asked to."""
+        return f"{self.name} stopped by itself (exit code {self.exit_code}). Its log {self.log} ends:\n{self.tail()}"
+
+    def _group_alive(self) -> bool:
+        # poll() reaps the leader, whose id would otherwise stay in the group as a zombie
+        return self.running() or any(_group_members(self.pid))
+
+
+def start(
+    name: str,
+    argv: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Child:
+    """Start a process in its own session; `env` replaces the environment, None inherits it. Output is appended to log.
+
+    Raises LocalCloudError when the program cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [str(part) for part in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise LocalCloudError(f"{name} cannot be started: {error}. Run `make setup` and try again.") from error
+    return Child(name, process, log)
+
+
+def wait_until(ready: Callable[[], bool], child: Child, timeout: float) -> None:
+    """Return when `ready()` says so; LocalCloudError when `child` dies first or `timeout` seconds pass."""
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if not child.running():
+            raise LocalCloudError(child.obituary())
+        if time.monotonic() > deadline:
+            raise LocalCloudError(
+                f"{child.name} was not ready after {timeout:.0f} s. Its log {child.log} ends:\n{child.tail()}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def accepts_connections(port: int) -> bool:
+    """Whether something listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def port_is_free(port: int) -> bool:
+    """Whether this port of 127.0.0.1 can be listened on."""
+    with socket.socket() as probe:
+        # as servers do: a port whose last connections are in TIME_WAIT is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def port_owner(port: int) -> str | None:
+    """Name and id of the process that listens on this port, where the system lets us see it."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return None
+    for connection in connections:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
+            try:
+                return f"{psutil.Process(connection.pid).name()}, process {connection.pid}"
+            except psutil.NoSuchProcess:
+                return None
+    return None
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """That many different free ports."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    # ProcessLookupError: all gone. PermissionError: macOS answers so for a group of zombies.
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _group_members(group: int) -> list[int]:
+    members = []
+    for process in psutil.process_iter():
+        try:
+            # a zombie holds nothing, and who reaps it is init's affair, which containers may lack
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return members

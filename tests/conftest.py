@@ -1,0 +1,21 @@
+"""Fixtures for every distance of test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.azurite import Azurite
+from local.processes import free_ports
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One Azurite for the whole run, on free ports; tests share it, so they use container names of their own."""
+    folder = tmp_path_factory.mktemp("azurite")
+    blob, queue, table = free_ports(3)
+    with Azurite(
+        folder / "data", blob_port=blob, queue_port=queue, table_port=table, log=folder / "azurite.log"
+    ) as running:
+        yield running
