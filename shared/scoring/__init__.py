@@ -1,0 +1,1 @@
+"""Scoring a table: read, plan, ask the endpoint, write in order, commit."""

@@ -1,0 +1,195 @@
+"""The client of a managed online endpoint: one request with its retries, and what each answer means.
+
+The statuses of a managed endpoint itself (401, 404, 408, 413, 429, 5xx) concern the way to the model; what the model's
+container says comes wrapped in 424, with the real status in `ms-azureml-model-error-statuscode`
+(https://learn.microsoft.com/azure/machine-learning/how-to-troubleshoot-online-endpoints#http-status-codes).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import requests
+from requests.adapters import HTTPAdapter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
+
+_log = logging.getLogger(__name__)
+_Decoded = TypeVar("_Decoded")
+
+DEPLOYMENT = "azureml-model-deployment"
+_MODEL_STATUS = "ms-azureml-model-error-statuscode"
+_MODEL_REASON = "ms-azureml-model-error-reason"
+_SHOWN_OF_AN_ERROR_BODY = 500
+
+
+class RowsRefusedError(EndpointRefusedError):
+    """The model refused these rows (a 4xx of the container): other rows may be fine."""
+
+
+class WireRefusedError(EndpointRefusedError):
+    """The endpoint does not take this content type."""
+
+
+class RequestTooLargeError(EndpointRefusedError):
+    """The request is too large or takes too long: fewer rows may be fine."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 200: its body, and which deployment answered under which request id."""
+
+    body: bytes
+    content_type: str
+    deployment: str | None
+    request_id: str | None
+
+
+class EndpointClient:
+    """Posts to one scoring URL; safe for use by several threads at once.
+
+    Args:
+        url: the endpoint's scoring URL.
+        authorization: gives the value of the `Authorization` header; asked again after a 401, with ``fresh=True``.
+        timeout: seconds one request may take.
+        patience: seconds over which a request is repeated against an endpoint that throttles or is down.
+        connections: how many requests may be under way at once.
+        sleep: waits that many seconds; handed in so that tests do not wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        authorization: Callable[[bool], str],
+        *,
+        timeout: float,
+        patience: float,
+        connections: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url
+        self._authorization = authorization
+        self._timeout = timeout
+        self._patience = patience
+        self._sleep = sleep
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._session.close()
+
+    def post(
+        self,
+        body: bytes,
+        content_type: str,
+        deployment: str | None,
+        decode: Callable[[Answer], _Decoded],
+    ) -> tuple[_Decoded, Answer]:
+        """Posts `body` until the endpoint answers 200 with something that `decode` can read.
+
+        Raises:
+            RowsRefusedError: the model says 4xx to these rows.
+            WireRefusedError: 415.
+            RequestTooLargeError: 408 or 413.
+            EndpointUnavailableError: no usable answer within the client's patience; or at once where only a person can
+                help, such as 401, 403 and 404: the file is left for later.
+        """
+        for attempt in Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_delay(self._patience),
+            wait=_wait,
+            sleep=self._sleep,
+            reraise=True,
+            before_sleep=_say,
+        ):
+            with attempt:
+                answer = self._once(body, content_type, deployment)
+                return decode(answer), answer
+        raise AssertionError("unreachable: Retrying either returns or raises")
+
+    def _once(self, body: bytes, content_type: str, deployment: str | None) -> Answer:
+        response = self._send(body, content_type, deployment, fresh=False)
+        if response.status_code == 401:  # a token that expired on the way
+            response = self._send(body, content_type, deployment, fresh=True)
+        if response.status_code != 200:
+            raise _meaning(response)
+        return Answer(
+            body=response.content,
+            content_type=response.headers.get("Content-Type", ""),
+            deployment=response.headers.get(DEPLOYMENT),
+            request_id=response.headers.get("x-ms-request-id") or response.headers.get("x-request-id"),
+        )
+
+    def _send(self, body: bytes, content_type: str, deployment: str | None, *, fresh: bool) -> requests.Response:
+        headers = {"Content-Type": content_type, "Accept": content_type, "Authorization": self._authorization(fresh)}
+        if deployment:
+            headers[DEPLOYMENT] = deployment
+        try:
+            return self._session.post(self._url, data=body, headers=headers, timeout=self._timeout)
+        except requests.RequestException as error:
+            raise EndpointUnavailableError(
+                "endpoint_unreachable", f"The endpoint did not answer ({type(error).__name__}).", url=self._url
+            ) from error
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether repeating the request soon may help."""
+    return isinstance(error, EndpointUnavailableError) and error.code not in (
+        "endpoint_unauthorized",
+        "endpoint_missing",
+    )
+
+
+_backoff = wait_random_exponential(multiplier=0.5, max=30)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.where.get("retry_after") if isinstance(error, DropscoreError) else None
+    return max(float(_backoff(state)), float(asked) if isinstance(asked, int | float) else 0.0)
+
+
+def _say(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.warning("endpoint request failed on try %s, trying again: %s", state.attempt_number, error)
+
+
+def _meaning(response: requests.Response) -> DropscoreError:
+    """The error that an answer other than 200 stands for."""
+    status = response.status_code
+    model_status = _number(response.headers.get(_MODEL_STATUS)) if status == 424 else None
+    where = {
+        "status": status,
+        "model_status": model_status,
+        "deployment": response.headers.get(DEPLOYMENT),
+        "request_id": response.headers.get("x-ms-request-id"),
+        "retry_after": _number(response.headers.get("Retry-After")),
+    }
+    said = response.headers.get(_MODEL_REASON) or response.text[:_SHOWN_OF_AN_ERROR_BODY].strip() or response.reason
+    effective = model_status or status
+    if effective == 415:
+        return WireRefusedError("wire_refused", "The endpoint does not take this content type.", **where)
+    if status in (408, 413) or model_status == 413:
+        return RequestTooLargeError("request_too_large", f"The endpoint cannot take so many rows: {said}", **where)
+    if status in (401, 403):
+        return EndpointUnavailableError("endpoint_unauthorized", f"The endpoint refused the app: {said}", **where)
+    if status == 404:
+        return EndpointUnavailableError("endpoint_missing", f"No deployment answers at the endpoint: {said}", **where)
+    if status == 424 and model_status is not None and 400 <= model_status < 500:
+        said = response.text[:_SHOWN_OF_AN_ERROR_BODY].strip() or said
+        return RowsRefusedError("rows_refused", f"The model refused the rows: {said}", **where)
+    if status in (400, 422):  # an inference server without the router of a managed endpoint in front
+        return RowsRefusedError("rows_refused", f"The model refused the rows: {said}", **where)
+    code = "endpoint_throttled" if status == 429 else "endpoint_failed"
+    return EndpointUnavailableError(code, f"The endpoint answered {status}: {said}", **where)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None

@@ -1,0 +1,89 @@
+"""Scoring a small table at once, for the HTTP door: the same reading, the same scorer, the answer in memory."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from aml.contract import DatasetContract
+from shared.scoring.context import History
+from shared.scoring.scorer import Conversation, Scorer
+from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
+from shared.scoring.targets import Targets
+from shared.settings import Settings
+from shared.tables import Source, render_header, scored_header, survey
+
+_PREVIEW_ROWS = 10
+_PATIENCE_SECONDS = 20.0
+"""A person waits for the answer, and HTTP must answer within 230 s: shorter than for a file."""
+
+
+@dataclass(frozen=True)
+class InlineAnswer:
+    """A scored table: the `;`-separated file as bytes, and the JSON body of the earlier system with its additions."""
+
+    csv: bytes
+    body: dict[str, Any]
+
+
+class InlineScoring:
+    """The use case behind `POST /datasets/{dataset}/score` with a table in its body."""
+
+    def __init__(self, settings: Settings, history: History, targets: Targets) -> None:
+        self._settings = settings
+        self._history = history
+        self._targets = targets
+
+    def score(self, contract: DatasetContract, source: Source) -> InlineAnswer:
+        """Scores the table; raises what a file's run would end with, and `NoLiveModelError` rather than wait."""
+        found = survey(source, contract)
+        target = self._targets.find(contract.name)
+        conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
+        before = pa.table({})
+        if found.first_time is not None:
+            before = self._history.before(contract, found.first_time)
+        patience = min(_PATIENCE_SECONDS, self._settings.score_patience_seconds)
+        with closing(self._targets.connect(target, patience=patience)) as client:
+            scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
+            table = TableScoring(source, found, contract, scorer, before, self._settings.score_rows_per_request)
+            chunks = list(table.chunks())
+        header = scored_header(found.header, prediction_names(contract))
+        csv = render_header(header) + b"".join(chunk.render() for chunk in chunks)
+        predictions = [row for chunk in chunks for row in _predictions(chunk)]
+        inputs = [row for chunk in chunks for row in chunk.cells][:_PREVIEW_ROWS]
+        preview = [
+            dict(zip(found.header, cells, strict=True)) | predicted
+            for cells, predicted in zip(inputs, predictions, strict=False)
+        ]
+        return InlineAnswer(
+            csv,
+            {
+                "ok": True,
+                "rows": len(predictions),
+                "preview": preview,
+                "csv_base64": base64.b64encode(csv).decode(),
+                "predictions": predictions,
+                "counts": table.counts.as_dict(),
+                "rejected": [
+                    {"line": reject.line, "reason": reject.reason} for chunk in chunks for reject in chunk.rejects
+                ],
+                "model": {
+                    "name": target.model or conversation.model,
+                    "version": target.version or conversation.version,
+                    "deployment": conversation.deployment,
+                },
+            },
+        )
+
+
+def _predictions(chunk: ScoredChunk) -> list[dict[str, Any]]:
+    """Per row its prediction columns, and `error` where there is one."""
+    rows: list[dict[str, Any]] = chunk.predictions.to_pylist()
+    for row, error in zip(rows, chunk.errors, strict=True):
+        if error:
+            row["error"] = error
+    return rows

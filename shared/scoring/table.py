@@ -1,0 +1,176 @@
+"""Scoring one table: chunks of text and typed rows go in, the same rows with their predictions come out."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aml.contract import DatasetContract
+from shared.scoring import wire
+from shared.scoring.context import conform, no_rows, tail, time_order
+from shared.scoring.scorer import Scored, Scorer
+from shared.tables import Chunk, Reject, Source, Survey, read, render_predictions, render_scored
+
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """Rows in file order: their fields as they stand in the file, their predictions (null for none), and why none."""
+
+    cells: list[list[str]]
+    predictions: pa.Table
+    errors: list[str]
+    rejects: list[Reject]
+
+    def render(self) -> bytes:
+        """The chunk's lines of the scored file."""
+        everywhere = np.ones(len(self.cells), dtype=np.bool_)
+        texts = render_predictions(_one_batch(self.predictions), self.predictions.schema.names, everywhere)
+        return render_scored(self.cells, [*texts, self.errors])
+
+
+@dataclass
+class Counts:
+    """What became of the rows; `classes` counts the answers of integer and text prediction columns."""
+
+    scored: int = 0
+    errors: int = 0
+    rejected: int = 0
+    classes: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, chunk: ScoredChunk) -> None:
+        """Takes one chunk into account."""
+        errors = sum(1 for error in chunk.errors if error)
+        self.errors += errors
+        self.scored += len(chunk.cells) - errors
+        self.rejected += len(chunk.rejects)
+        for column in chunk.predictions.schema:
+            if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
+                seen = self.classes.setdefault(column.name, Counter())
+                for entry in pc.value_counts(chunk.predictions.column(column.name).drop_null()).to_pylist():
+                    seen[str(entry["values"])] += entry["counts"]
+
+    @property
+    def rows(self) -> int:
+        """All data rows that came by."""
+        return self.scored + self.errors + self.rejected
+
+    def as_dict(self) -> dict[str, object]:
+        """As they stand in manifests: rows, scored, errors, rejected, and anomalies or the counts of each class."""
+        found: dict[str, object] = {
+            "rows": self.rows,
+            "scored": self.scored,
+            "errors": self.errors,
+            "rejected": self.rejected,
+        }
+        for name, seen in self.classes.items():
+            if name == "anomaly":
+                found["anomalies"] = seen["1"]
+            else:
+                found[name] = dict(sorted(seen.items()))
+        return found
+
+
+class TableScoring:
+    """Scores the rows of one surveyed table; `latest` holds, after the last chunk, the rows that later files need."""
+
+    def __init__(
+        self,
+        source: Source,
+        survey: Survey,
+        contract: DatasetContract,
+        scorer: Scorer,
+        before: pa.Table,
+        chunk_rows: int,
+    ) -> None:
+        self._source = source
+        self._survey = survey
+        self._contract = contract
+        self._scorer = scorer
+        self._before = before
+        self._chunk_rows = chunk_rows
+        self.counts = Counts()
+        self.latest = no_rows(contract)
+
+    def chunks(self) -> Iterator[ScoredChunk]:
+        """The table's rows in file order, scored as if the file were sorted by time within each series.
+
+        Raises:
+            RuntimeError: a row was lost or made up; nothing of the table may be committed then.
+        """
+        for chunk in self._streamed() if self._survey.ordered else self._sorted():
+            self.counts.add(chunk)
+            yield chunk
+        if self.counts.rows != self._survey.data_rows:
+            raise RuntimeError(
+                f"{self._survey.name}: {self._survey.data_rows} data rows went in and {self.counts.rows} came out"
+            )
+
+    def _read(self) -> Iterator[tuple[Chunk, pa.Table]]:
+        for chunk in read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows):
+            rows = conform(pa.Table.from_batches([chunk.batch]), self._contract)
+            self._remember(rows)
+            yield chunk, rows
+
+    def _remember(self, rows: pa.Table) -> None:
+        if self._contract.context_rows:
+            rows = pa.concat_tables([self.latest, rows])
+            self.latest = tail(rows.take(pa.array(time_order(rows, self._contract))), self._contract)
+
+    def _streamed(self) -> Iterator[ScoredChunk]:
+        waiting: deque[Chunk] = deque()
+
+        def batches() -> Iterator[pa.Table]:
+            for chunk, rows in self._read():
+                waiting.append(chunk)
+                yield rows
+
+        for scored in self._scorer.score(batches(), self._before):
+            yield _joined(waiting.popleft(), scored)
+
+    def _sorted(self) -> Iterator[ScoredChunk]:
+        """Holds the typed columns of the whole table (16 bytes a row for gas), not its text, which is read again."""
+        table = pa.concat_tables([rows for _, rows in self._read()]).combine_chunks()
+        order = time_order(table, self._contract)
+        in_time = table.take(pa.array(order))
+        slices = (in_time.slice(start, self._chunk_rows) for start in range(0, len(order), self._chunk_rows))
+        predictions, refused, done = [], {}, 0
+        for scored in self._scorer.score(slices, self._before):
+            predictions.append(scored.predictions)
+            refused.update({int(order[done + row]): why for row, why in scored.refused.items()})
+            done += scored.predictions.num_rows
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        in_file = pa.concat_tables(predictions).take(pa.array(back))
+        start = 0
+        for chunk in read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows):
+            stop = start + chunk.batch.num_rows
+            why = {row - start: reason for row, reason in refused.items() if start <= row < stop}
+            yield _joined(chunk, Scored(in_file.slice(start, stop - start), why))
+            start = stop
+
+
+def _joined(chunk: Chunk, scored: Scored) -> ScoredChunk:
+    """The chunk's rows with the predictions of those among them that could be asked about."""
+    positions = np.cumsum(chunk.usable) - 1
+    indices = pa.array(positions, pa.int64(), mask=~chunk.usable)
+    predictions = scored.predictions.take(indices) if len(chunk.cells) else scored.predictions
+    errors = list(chunk.errors)
+    rows = np.flatnonzero(chunk.usable)
+    for row, why in scored.refused.items():
+        errors[rows[row]] = why
+    return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def prediction_names(contract: DatasetContract) -> list[str]:
+    """The names of the prediction columns, in the order in which they are written."""
+    return list(wire.prediction_schema(contract).names)
