@@ -17,7 +17,7 @@ import yaml
 
 from local.installing import InstallError, install, make_venv, python_of
 
-_MARKER = "ready"
+MARKER = "ready"
 
 
 def pip_pins(conda_yaml: str) -> list[str]:
@@ -57,7 +57,7 @@ def _key(pins: list[str]) -> str:
 
 
 def _ready(venv: Path) -> bool:
-    marker = venv / _MARKER
+    marker = venv / MARKER
     # a checkout that was moved has scripts that point to the old place
     return python_of(venv).exists() and marker.exists() and marker.read_text(encoding="utf-8") == str(venv)
 
@@ -68,4 +68,12 @@ def _build(venv: Path, pins: list[str]) -> None:
         requirements = venv / "requirements.txt"
         requirements.write_text("\n".join(pins) + "\n", encoding="utf-8")
         install(venv, ["-r", requirements], what="installing the model's environment")
-    (venv / _MARKER).write_text(str(venv), encoding="utf-8")
+    (venv / MARKER).write_text(str(venv), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    # for the set-up, whose own Python has no yaml: conda file, root; prints the environment's Python
+    try:
+        print(ensure_environment(Path(sys.argv[1]).read_text(encoding="utf-8"), Path(sys.argv[2])))
+    except InstallError as error:
+        sys.exit(str(error))

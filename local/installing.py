@@ -9,19 +9,25 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SETUP_VENV = ROOT / ".local/setup"
+SETUP_VENV = ROOT / f".local/setup/{sys.version_info[0]}.{sys.version_info[1]}"
+ENVIRONMENTS = ROOT / ".local/envs"
 
 _SECTION_ORDER = ("global", "install", ":env:")
 
 
 class InstallError(RuntimeError):
     """An installation failed; the first line says what happened and what to do."""
+
+
+class HopelessInstallError(InstallError):
+    """Another installer would fail too: the disk is full, a folder cannot be written, or Ctrl-C was pressed."""
 
 
 def python_of(venv: Path) -> Path:
@@ -47,39 +53,44 @@ def run(argv: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None 
         )
     except OSError as error:
         raise InstallError(f"{what}: {command[0]} cannot be run ({error.strerror or error}).") from error
-    if done.returncode != 0:
-        output = f"{done.stdout}\n{done.stderr}".strip()
-        raise InstallError(f"{what}: {explain(output)}\n  {' '.join(command[:4])} … ended with:\n{_indent(output)}")
-    return done.stdout
+    if done.returncode == 0:
+        return done.stdout
+    if done.returncode in _INTERRUPTED:
+        raise HopelessInstallError(f"{what}: interrupted. Run it again, it starts this part afresh.")
+    output = f"{done.stdout}\n{done.stderr}".strip()
+    meaning, hopeless = explain(output)
+    message = f"{what}: {meaning}\n  {' '.join(command[:4])} … ended with:\n{_indent(output)}"
+    raise (HopelessInstallError if hopeless else InstallError)(message)
 
 
-def explain(output: str) -> str:
-    """What an installer's complaint means and what to do, in one line."""
+def explain(output: str) -> tuple[str, bool]:
+    """What an installer's complaint means and what to do, in one line; and whether another installer is no use."""
     text = output.lower()
-    for pattern, meaning in _MEANINGS:
+    for number, (pattern, meaning) in enumerate(_MEANINGS):
         if re.search(pattern, text):
-            return meaning
-    return "the installer failed."
+            return meaning, number < _HOPELESS
+    return "the installer failed.", False
 
 
+# 128 + the signal: how shells and Node report it
+_INTERRUPTED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+
+_HOPELESS = 2
+_NPM_NETWORK = r"npm err\S*[^\n]*(network|enotfound|econnrefused|etimedout|eai_again|econnreset)"
 _MEANINGS = (
     (r"no space left|enospc|disk quota", "the disk is full. Free some space (2 GB will do) and run it again."),
-    (r"permission denied|eacces|read-only file system", "a folder cannot be written. Check the checkout's owner."),
+    (r"permission denied|eacces|read-only file system", "a folder cannot be written. Check who owns the checkout."),
     (
-        r"ensurepip is not available|no module named '?ensurepip|no module named '?venv",
+        r"ensurepip is not available|no module named '?(ensurepip|venv)",
         "this Python cannot make environments. On Debian and Ubuntu: apt install python3-venv.",
     ),
     (
         r"certificate verify failed|invalid peer certificate|self[- ]signed certificate|unable to get local issuer",
         "the registry's certificate is not trusted. Name your authority in PIP_CERT and NODE_EXTRA_CA_CERTS.",
     ),
+    (_NPM_NETWORK, "no npm registry answers. Check the network and `npm config get registry`."),
     (
-        r"npm err.*(network|enotfound|econnrefused|etimedout|eai_again|econnreset)|npm error.*"
-        r"(network|enotfound|econnrefused|etimedout|eai_again|econnreset)",
-        "no npm registry answers. Check the network or `npm config get registry`.",
-    ),
-    (
-        r"npm err.*(e404|etarget|eintegrity)|npm error.*(e404|etarget|eintegrity)",
+        r"npm err\S*[^\n]*(e404|etarget|eintegrity)",
         "the npm registry does not have the pinned packages. Check `npm config get registry`.",
     ),
     (
@@ -139,57 +150,55 @@ def uv_environment(settings: Mapping[str, Sequence[str]], environ: Mapping[str, 
     return env
 
 
-def make_venv(venv: Path, *, base: Path | None = None) -> None:
+def make_venv(venv: Path) -> None:
     """Make an empty environment of the running Python, in place of whatever is there."""
-    python = base or Path(getattr(sys, "_base_executable", sys.executable))
     shutil.rmtree(venv, ignore_errors=True)
     venv.parent.mkdir(parents=True, exist_ok=True)
+    what = f"making {venv.name}"
     uv = find_uv()
     if uv is not None:
-        run([uv, "venv", "--quiet", "--python", python, venv], what=f"making {venv.name}")
+        run([uv, "venv", "--quiet", "--python", base_python(), venv], what=what)
     else:
-        run([python, "-m", "venv", venv], what=f"making {venv.name}")
+        run([base_python(), "-m", "venv", venv], what=what)
+
+
+def base_python() -> Path:
+    """The running Python itself, not the environment it may run in."""
+    return Path(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def install(venv: Path, arguments: Sequence[str | Path], *, what: str) -> None:
     """Install requirements (`-r file` or names) into an environment; by uv, and by pip where uv is missing or fails."""
-    python = python_of(venv)
     uv = find_uv()
     if uv is not None:
         settings = pip_settings(_pip_config())
-        env = uv_environment(settings, os.environ)
-        command = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--no-config",
-            "--python",
-            python,
-            *uv_options(settings),
-            *arguments,
-        ]
+        command = [uv, "pip", "install", "--quiet", "--python", python_of(venv), *uv_options(settings), *arguments]
         try:
-            run(command, what=what, env=env)
-        except InstallError:
-            if not _has_pip(python):
-                _add_pip(venv, what)
-        else:
-            return
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments], what=what)
+            run(command, what=what, env=uv_environment(settings, os.environ))
+        except HopelessInstallError:
+            raise
+        except InstallError as error:
+            _install_with_pip(venv, arguments, what=what, before=error)
+    else:
+        _install_with_pip(venv, arguments, what=what)
 
 
-def _has_pip(python: Path) -> bool:
-    return subprocess.run([python, "-c", "import pip"], capture_output=True).returncode == 0
-
-
-def _add_pip(venv: Path, what: str) -> None:
-    run([python_of(venv), "-m", "ensurepip", "--default-pip"], what=what)
+def _install_with_pip(
+    venv: Path, arguments: Sequence[str | Path], *, what: str, before: InstallError | None = None
+) -> None:
+    """pip, which knows some set-ups that uv does not (keyrings, odd proxies). `before`: why uv gave up."""
+    python = python_of(venv)
+    try:
+        if subprocess.run([python, "-c", "import pip"], capture_output=True).returncode != 0:
+            run([python, "-m", "ensurepip"], what=what)
+        run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments], what=what)
+    except InstallError as error:
+        raise error from before
 
 
 def _pip_config() -> str:
-    """`pip config list` of whichever Python at hand has pip; nothing when none has."""
-    for python in (python_of(SETUP_VENV), Path(sys.executable), Path("python3")):
+    """`pip config list` of whichever Python at hand has a pip; nothing when none has."""
+    for python in (base_python(), python_of(SETUP_VENV), Path("python3")):
         try:
             done = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True)
         except OSError:

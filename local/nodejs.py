@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from local.installing import SETUP_VENV
 
 OLDEST_NODE = 20
 NODE_FOLDER = Path(__file__).resolve().parent / "node"
@@ -26,9 +27,9 @@ class Node:
     version: str
 
 
-def find_node(venv: Path | None = None) -> Node | None:
-    """The Node to use: from PATH when it is new enough and has an npm, else the wheel's in `venv` (default: ours)."""
-    return _node_on_path() or _node_of_wheel(venv or Path(sys.prefix))
+def find_node() -> Node | None:
+    """The Node to use: from PATH when it is new enough and has an npm, else the wheel's beside the set-up's tools."""
+    return _node_on_path() or _node_of_wheel(SETUP_VENV)
 
 
 def new_enough(version: str) -> bool:
