@@ -25,8 +25,8 @@ class Verdict:
 def judge(challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, rules: Sequence[GateRule]) -> Verdict:
     """Applies every rule to the challenger's metrics; it passes when none objects.
 
-    A metric that is missing or not a finite number fails its rule. Without a champion, or where the champion's metric is
-    missing or not finite, the comparing part of a rule does not apply, and says so.
+    A metric that is missing or not a finite number fails its rule. Without a champion, or where the champion's metric
+    is missing or not finite, the comparing part of a rule does not apply, and says so.
     """
     passed, reasons = True, []
     for rule in rules:

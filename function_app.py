@@ -1,0 +1,139 @@
+"""The doors of dropscore: every trigger decodes its event, calls one use case and answers.
+
+Blob triggers get a `BlobClient`, never the bytes. None of these functions has a binding with an expression in braces
+beside such a trigger: the host would then hand over bytes (Azure/azure-functions-host, deferred binding).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from functools import cache
+
+import azure.functions as func
+import azurefunctions.extensions.bindings.blob as blob
+
+from shared import api, composition
+from shared.errors import DropscoreError, NotFoundError
+from shared.settings import Settings
+from shared.storage import BlobInfo
+from shared.work import BLOB_POISON_QUEUE, WORK_POISON_QUEUE, WORK_QUEUE
+
+STORAGE = "AzureWebJobsStorage"
+SOURCE = func.BlobSource(os.environ.get("BLOB_TRIGGER_SOURCE", "EventGrid"))
+
+_log = logging.getLogger("dropscore")
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+
+
+@cache
+def dropscore() -> composition.App:
+    """The app behind the doors, built at the first event and kept."""
+    return composition.build(Settings())
+
+
+@app.blob_trigger(arg_name="client", path="datasets/{name}", connection=STORAGE, source=SOURCE)
+def dataset_dropped(client: blob.BlobClient) -> None:
+    """A dataset was dropped: its run is created and taken as far as the submitted job."""
+    version = _version(client)
+    if version is not None:
+        held, _ = dropscore().retraining.receive(version)
+        dropscore().retraining.advance(held)
+
+
+@app.blob_trigger(arg_name="client", path="incoming/{name}", connection=STORAGE, source=SOURCE)
+def file_dropped(client: blob.BlobClient) -> None:
+    """A file was dropped: it is scored, or waits for a model."""
+    version = _version(client)
+    if version is not None:
+        held, _ = dropscore().files.receive(version)
+        dropscore().files.run(held)
+
+
+@app.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%", run_on_startup=True)
+def reconcile(timer: func.TimerRequest) -> None:
+    """Everything that is open is looked at again: jobs, deployments, files that wait."""
+    dropscore().reconcile()
+
+
+@app.queue_trigger(arg_name="message", queue_name=WORK_QUEUE, connection=STORAGE)
+def work(message: func.QueueMessage) -> None:
+    """A run that was asked for by HTTP, or a file that waited."""
+    dropscore().do(message.get_body().decode())
+
+
+@app.queue_trigger(arg_name="message", queue_name=BLOB_POISON_QUEUE, connection=STORAGE)
+def crashed_blob(message: func.QueueMessage) -> None:
+    """A dropped file on which the app crashed five times: its run says so."""
+    dropscore().desk.bury(message.get_body().decode())
+
+
+@app.queue_trigger(arg_name="message", queue_name=WORK_POISON_QUEUE, connection=STORAGE)
+def crashed_work(message: func.QueueMessage) -> None:
+    """A run on which the app crashed five times: it says so."""
+    dropscore().desk.bury(message.get_body().decode())
+
+
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Version and dependencies."""
+    return _answer(lambda: api.health(dropscore()))
+
+
+@app.route("datasets/{dataset}/train", methods=["POST"])
+def train(req: func.HttpRequest) -> func.HttpResponse:
+    """Manual retraining."""
+    return _answer(lambda: api.train(dropscore(), req.route_params["dataset"], _request(req)))
+
+
+@app.route("datasets/{dataset}/score", methods=["POST"])
+def score(req: func.HttpRequest) -> func.HttpResponse:
+    """Scores a table at once, or a blob by a run."""
+    return _answer(lambda: api.score(dropscore(), req.route_params["dataset"], _request(req)))
+
+
+@app.route("runs", methods=["GET"])
+def runs(req: func.HttpRequest) -> func.HttpResponse:
+    """Run records, newest first."""
+    return _answer(lambda: api.runs(dropscore(), _request(req)))
+
+
+@app.route("runs/{id}", methods=["GET"])
+def run(req: func.HttpRequest) -> func.HttpResponse:
+    """One run record."""
+    return _answer(lambda: api.run(dropscore(), req.route_params["id"]))
+
+
+@app.route("models/{dataset}", methods=["GET"])
+def models(req: func.HttpRequest) -> func.HttpResponse:
+    """Model versions, their metrics, and which is live."""
+    return _answer(lambda: api.models(dropscore(), req.route_params["dataset"]))
+
+
+def _version(client: blob.BlobClient) -> BlobInfo | None:
+    """The version of the blob that is there now (events carry none, and a scan's may be old); None when it is gone."""
+    try:
+        return dropscore().blobs.info(client.container_name, client.blob_name)
+    except NotFoundError:
+        _log.info("%s/%s was removed before it was looked at", client.container_name, client.blob_name)
+        return None
+
+
+def _request(req: func.HttpRequest) -> api.Request:
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    return api.Request(headers, dict(req.params), req.get_body())
+
+
+def _answer(use_case: Callable[[], api.Reply]) -> func.HttpResponse:
+    try:
+        reply = use_case()
+    except DropscoreError as error:
+        _log.info("answered with %s", error, extra=error.where)
+        reply = api.problem(error)
+    return func.HttpResponse(
+        reply.body,
+        status_code=reply.status,
+        mimetype=None,
+        headers={**reply.headers, "Content-Type": reply.content_type},
+    )

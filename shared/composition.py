@@ -1,0 +1,132 @@
+"""Puts the app together from its settings, once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from azure.core.credentials import TokenCredential
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from shared.errors import InvalidInputError
+from shared.live import LiveModels
+from shared.naming import CONTAINERS
+from shared.retraining.reconciler import Retraining
+from shared.retraining.workspace import AzureMLWorkspace, Workspace
+from shared.runs import RunStore
+from shared.scoring.context import History
+from shared.scoring.files import FileScoring
+from shared.scoring.inline import InlineScoring
+from shared.scoring.targets import AML_SCOPE, Targets
+from shared.settings import Settings
+from shared.storage import AzureBlobStore, AzureQueue, BlobStore, Queue
+from shared.work import WORK_QUEUE, WorkDesk
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Identity:
+    """The app's own identity: managed identity in the cloud, whatever DefaultAzureCredential finds elsewhere."""
+
+    @cached_property
+    def credential(self) -> TokenCredential:
+        """The credential; it keeps its tokens and renews them."""
+        return DefaultAzureCredential()
+
+    def token(self, fresh: bool) -> str:
+        """A bearer token for online endpoints; `fresh` discards what was kept, after an endpoint refused it."""
+        if fresh:
+            self.__dict__.pop("credential", None)
+        return self.credential.get_token(AML_SCOPE).token
+
+
+@dataclass
+class App:
+    """The use cases that the doors call, around one set of seams; tests hand in fakes for the seams."""
+
+    settings: Settings
+    blobs: BlobStore
+    queue: Queue
+    workspace: Workspace
+    token: Callable[[bool], str]
+    clock: Callable[[], datetime] = utc_now
+
+    def __post_init__(self) -> None:
+        """Wires the use cases together and creates missing containers."""
+        self.runs = RunStore(self.blobs)
+        self.live = LiveModels(self.blobs)
+        self.history = History(self.blobs)
+        self.targets = Targets(self.settings, self.live, self.token)
+        self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock)
+        self.inline = InlineScoring(self.settings, self.history, self.targets)
+        self.files = FileScoring(
+            settings=self.settings,
+            blobs=self.blobs,
+            runs=self.runs,
+            history=self.history,
+            targets=self.targets,
+            clock=self.clock,
+        )
+        self.retraining = Retraining(
+            settings=self.settings,
+            blobs=self.blobs,
+            runs=self.runs,
+            live=self.live,
+            history=self.history,
+            targets=self.targets,
+            workspace=self.workspace,
+            clock=self.clock,
+        )
+        self.blobs.ensure_containers(CONTAINERS)
+
+    def reconcile(self) -> None:
+        """One look at everything that is open: training runs first, then the files that wait for them."""
+        for held in self.retraining.open_runs():
+            self.retraining.advance(held)
+        self.desk.wake_files()
+
+    def do(self, message: str) -> None:
+        """One message of the work queue."""
+        held = self.desk.asked(message)
+        if held.run.kind == "train":
+            self.retraining.advance(held)
+        else:
+            self.files.run(held)
+
+
+def build(settings: Settings) -> App:
+    """The app on real parts."""
+    identity = Identity()
+    blobs, queues = _storage(settings, identity)
+    return App(
+        settings=settings,
+        blobs=AzureBlobStore(blobs),
+        queue=AzureQueue(queues, WORK_QUEUE),
+        workspace=AzureMLWorkspace(settings, identity.credential),
+        token=identity.token,
+    )
+
+
+def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient, QueueServiceClient]:
+    if settings.storage_connection is not None:
+        connection = settings.storage_connection.get_secret_value()
+        return (
+            BlobServiceClient.from_connection_string(connection),
+            QueueServiceClient.from_connection_string(connection),
+        )
+    account = settings.storage_account_name
+    blob_uri = settings.storage_blob_uri or (account and f"https://{account}.blob.core.windows.net")
+    queue_uri = settings.storage_queue_uri or (account and f"https://{account}.queue.core.windows.net")
+    if not blob_uri or not queue_uri:
+        raise InvalidInputError(
+            "storage_not_configured",
+            "Set AzureWebJobsStorage to a connection string, or AzureWebJobsStorage__accountName to use an identity.",
+        )
+    return BlobServiceClient(blob_uri, identity.credential), QueueServiceClient(queue_uri, identity.credential)

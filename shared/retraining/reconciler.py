@@ -1,0 +1,304 @@
+"""The level-triggered reconciler: looks at a training run, does the next idempotent step, records it, and goes on.
+
+Whoever looks (the blob trigger, the timer, a person by HTTP) calls `advance`; it takes the run as far as it goes
+without waiting. Every effect is safe to repeat, every record is written conditionally, and what is under way in Azure
+ML is looked at again the next time. A failure at any step leaves the live model as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from aml.contract import DatasetContract, contract_names, load_contract
+from shared.errors import (
+    ConflictError,
+    DropscoreError,
+    GiveUpError,
+    InvalidInputError,
+    NotFoundError,
+    TryAgainError,
+    WorkspaceRefusedError,
+)
+from shared.live import LiveModel, LiveModels
+from shared.naming import DATASETS, TRAINING, place, require_known, run_id
+from shared.retraining.gate import judge
+from shared.retraining.lifecycle import DEPLOYS, OPEN, State, may_be_overtaken, moves
+from shared.retraining.smoke import smoke
+from shared.retraining.validation import prepare
+from shared.retraining.workspace import ModelVersion, TrainingJob, Workspace
+from shared.runs import Held, Run, RunStore
+from shared.scoring.context import History, write_table
+from shared.scoring.files import BlobSource
+from shared.scoring.targets import Targets
+from shared.settings import Settings
+from shared.storage import BlobInfo, BlobStore
+
+_log = logging.getLogger(__name__)
+COLOURS = ("blue", "green")
+
+
+class Retraining:
+    """Training runs: created from datasets, moved by `advance`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        blobs: BlobStore,
+        runs: RunStore,
+        live: LiveModels,
+        history: History,
+        targets: Targets,
+        workspace: Workspace,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._blobs = blobs
+        self._runs = runs
+        self._live = live
+        self._history = history
+        self._targets = targets
+        self._workspace = workspace
+        self._clock = clock
+        self._steps: Mapping[State, Callable[[Held], Held | None]] = {
+            State.RECEIVED: self._validate,
+            State.VALIDATED: self._train,
+            State.TRAINING: self._evaluate,
+            State.EVALUATED: self._register,
+            State.REGISTERED: self._choose_colour,
+            State.DEPLOYING: self._deploy,
+            State.VERIFYING: self._verify,
+        }
+
+    def receive(
+        self, blob: BlobInfo, *, manual: bool = False, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[Held, bool]:
+        """The run of this version of a dropped dataset, and whether it is new; a manual run is always a new one."""
+        drop = place(DATASETS, blob.name)
+        now = self._clock()
+        about = (f"{blob.etag} {uuid4()}", now) if manual else (blob.etag, blob.last_modified)
+        run = Run(
+            id=run_id("train", drop.blob, *about),
+            kind="train",
+            dataset=drop.dataset,
+            blob=drop.blob,
+            etag=blob.etag,
+            state=State.RECEIVED,
+            manual=manual,
+            parameters=dict(parameters or {}),
+        )
+        return self._runs.create(run.entered(State.RECEIVED, now))
+
+    def open_runs(self) -> list[Held]:
+        """All training runs with something left to do, oldest first: an older one is deployed before a newer."""
+        return list(reversed(self._runs.search(kind="train", states=OPEN)))
+
+    def advance(self, held: Held) -> Run:
+        """Takes the run as far as it goes without waiting; returns it as it then stands."""
+        while True:
+            state = State(held.run.state)
+            if state not in OPEN:
+                return held.run
+            try:
+                after = self._overtaken(held) or self._steps[state](held)
+            except ConflictError:
+                return self._runs.load(held.run.dataset, held.run.id).run  # somebody else is moving it
+            except InvalidInputError as error:
+                after = self._end(held, State.INVALID if state is State.RECEIVED else State.FAILED, error)
+            except GiveUpError as error:
+                after = self._end(held, State.FAILED, error)
+            except TryAgainError as error:
+                _log.warning("run %s stays %s: %s", held.run.id, state, error, extra=error.where)
+                return held.run
+            if after is None:
+                return held.run
+            held = after
+
+    def _move(self, held: Held, state: State, note: str | None = None, **changes: Any) -> Held:
+        if state not in moves(State(held.run.state)):
+            raise RuntimeError(f"a run never goes from {held.run.state} to {state}")
+        _log.info("run %s: %s", held.run.id, state, extra={"run": held.run.id, "blob": held.run.blob})
+        return self._runs.save(held, held.run.entered(state, self._clock(), note, **changes))
+
+    def _end(self, held: Held, state: State, error: DropscoreError) -> Held:
+        _log.warning("run %s ends %s: %s", held.run.id, state, error, extra=error.where)
+        return self._runs.save(held, held.run.failed(state, self._clock(), error))
+
+    def _overtaken(self, held: Held) -> Held | None:
+        """A newer dataset that proved good ends an older run that is not yet being deployed."""
+        run = held.run
+        if not may_be_overtaken(State(run.state)):
+            return None
+        proved = set(State) - {State.RECEIVED, State.INVALID, State.FAILED, State.REJECTED, State.SUPERSEDED}
+        newer = [
+            other.run
+            for other in self._runs.search(dataset=run.dataset, kind="train", states=proved)
+            if other.run.id > run.id
+        ]
+        if not newer:
+            return None
+        return self._move(held, State.SUPERSEDED, f"overtaken by {newer[0].id} ({newer[0].blob})")
+
+    def _validate(self, held: Held) -> Held:
+        run = held.run
+        drop = place(*run.blob.split("/", 1))
+        require_known(drop, contract_names())
+        contract = load_contract(run.dataset)
+        source = BlobSource(self._blobs, drop.container, drop.name, run.etag)
+        try:
+            data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8])
+        except (ConflictError, NotFoundError):
+            if self._is_current(run):
+                raise
+            return self._move(held, State.SUPERSEDED, "the dataset was replaced or removed before it was read")
+        self._blobs.put(TRAINING, f"{_folder(run)}/latest.arrow", write_table(data.latest))
+        self._history.remember(contract, run.blob, data.latest)
+        return self._move(held, State.VALIDATED, data=data.found)
+
+    def _is_current(self, run: Run) -> bool:
+        try:
+            return self._blobs.info(*run.blob.split("/", 1)).etag == run.etag
+        except NotFoundError:
+            return False
+
+    def _train(self, held: Held) -> Held:
+        run = held.run
+        contract = load_contract(run.dataset)
+        job = TrainingJob(
+            name=f"{run.dataset}-{run.id}".lower(),
+            dataset=run.dataset,
+            run=run.id,
+            folder=_folder(run),
+            contamination=float(run.parameters.get("contamination", contract.contamination)),
+            tags=_origin(run),
+        )
+        self._workspace.start_training(job)
+        return self._move(held, State.TRAINING, f"job {job.name}", job=job.name)
+
+    def _evaluate(self, held: Held) -> Held | None:
+        run = held.run
+        status = self._workspace.job(run.job or "")
+        if status is None:
+            raise WorkspaceRefusedError("job_vanished", f"The training job {run.job} is not there any more.")
+        if status.progress == "under way":
+            return None
+        if status.progress != "succeeded":
+            raise WorkspaceRefusedError(
+                "training_failed" if status.progress == "failed" else "training_canceled",
+                f"The training job {run.job} ended as {status.status}. Its log: {status.url or 'see the workspace'}",
+            )
+        try:
+            metrics = json.loads(self._blobs.get(TRAINING, f"{_folder(run)}/model/metrics.json")[0])
+        except (NotFoundError, ValueError) as error:
+            raise WorkspaceRefusedError(
+                "metrics_missing", f"The training job {run.job} completed without readable metrics."
+            ) from error
+        return self._move(held, State.EVALUATED, metrics=metrics)
+
+    def _register(self, held: Held) -> Held:
+        """The gate, and what passes it is registered."""
+        run, contract = held.run, load_contract(held.run.dataset)
+        verdict = judge(run.metrics or {}, self._champion_metrics(run.dataset), contract.gate)
+        if not verdict.promote:
+            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=verdict.as_dict())
+        tags = _origin(run) | {f"metric.{name}": f"{value}" for name, value in (run.metrics or {}).items()}
+        version = self._workspace.register(contract.model_name, run.job or "", run.id, tags)
+        note = f"{contract.model_name} version {version}"
+        return self._move(held, State.REGISTERED, note, verdict=verdict.as_dict(), model_version=version)
+
+    def _champion_metrics(self, dataset: str) -> Mapping[str, Any] | None:
+        live = self._live.get(dataset)
+        if live is None:
+            return None
+        try:
+            return self._runs.load(dataset, live.run).run.metrics
+        except NotFoundError:
+            return None
+
+    def _choose_colour(self, held: Held) -> Held | None:
+        """Takes hold of the idle colour, creating the endpoint when there is none yet."""
+        run = held.run
+        if any(
+            other.run.id != run.id for other in self._runs.search(dataset=run.dataset, kind="train", states=DEPLOYS)
+        ):
+            return None
+        name = self._settings.endpoint_name(run.dataset)
+        endpoint = self._workspace.endpoint(name)
+        if endpoint is None or endpoint.progress in ("failed", "canceled"):
+            self._workspace.start_endpoint(name, run.dataset)
+            return None
+        if endpoint.progress == "under way":
+            return None
+        idle = next(colour for colour in COLOURS if not endpoint.traffic.get(colour))
+        return self._move(held, State.DEPLOYING, f"{name}, {idle}", endpoint=name, deployment=idle)
+
+    def _deploy(self, held: Held) -> Held | None:
+        run = held.run
+        contract = load_contract(run.dataset)
+        endpoint, colour = run.endpoint or "", run.deployment or ""
+        deployment = self._workspace.deployment(endpoint, colour)
+        if deployment is not None and deployment.progress == "under way":
+            return None
+        if deployment is None or deployment.run != run.id:
+            model = ModelVersion(contract.model_name, run.model_version or "")
+            self._workspace.start_deployment(endpoint, colour, model, run.id)
+            return None
+        if deployment.progress != "succeeded":
+            raise WorkspaceRefusedError(
+                "deployment_failed", f"The deployment {colour} of {endpoint} did not get ready; its log says why."
+            )
+        return self._move(held, State.VERIFYING)
+
+    def _verify(self, held: Held) -> Held | None:
+        """A smoke request to the idle colour, then all traffic to it."""
+        run = held.run
+        contract = load_contract(run.dataset)
+        endpoint = self._workspace.endpoint(run.endpoint or "")
+        if endpoint is None:
+            raise WorkspaceRefusedError("endpoint_vanished", f"The endpoint {run.endpoint} is not there any more.")
+        if endpoint.progress == "under way":
+            return None
+        if run.smoke is None:
+            return self._smoke(held, contract, endpoint.scoring_uri)
+        if endpoint.traffic != {run.deployment: 100}:
+            self._workspace.start_traffic(endpoint.name, run.deployment or "")
+            return None
+        self._live.put(
+            LiveModel(
+                dataset=run.dataset,
+                model=contract.model_name,
+                version=run.model_version or "",
+                run=run.id,
+                endpoint=endpoint.name,
+                deployment=run.deployment or "",
+                scoring_uri=endpoint.scoring_uri,
+                since=self._clock(),
+            )
+        )
+        return self._move(held, State.LIVE, f"{endpoint.name}, {run.deployment}")
+
+    def _smoke(self, held: Held, contract: DatasetContract, url: str) -> Held:
+        run = held.run
+        rows, _ = self._blobs.get(TRAINING, f"{_folder(run)}/latest.arrow")
+        answered = smoke(self._targets, contract, url, run.deployment or "", rows)
+        return self._runs.save(held, run.model_copy(update={"smoke": answered}))
+
+
+def _folder(run: Run) -> str:
+    return f"{run.dataset}/{run.id}"
+
+
+def _origin(run: Run) -> dict[str, str]:
+    """The tags that say where a job or a model came from."""
+    return {
+        "dataset": run.dataset,
+        "blob": run.blob,
+        "etag": run.etag,
+        "sha256": (run.data or {})["sha256"],
+        "run": run.id,
+    }

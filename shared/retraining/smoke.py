@@ -1,0 +1,40 @@
+"""The smoke request: a deployment that takes no traffic yet must answer real rows sensibly before it gets any."""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from typing import Any
+
+from aml.contract import DatasetContract
+from shared.errors import WorkspaceRefusedError
+from shared.scoring.context import conform, no_rows, read_table
+from shared.scoring.scorer import Conversation, Scorer
+from shared.scoring.targets import Target, Targets
+
+
+def smoke(targets: Targets, contract: DatasetContract, url: str, deployment: str, rows: bytes) -> dict[str, Any]:
+    """Scores the last rows of the training data (an Arrow stream) with the deployment; returns what the record keeps.
+
+    Raises:
+        WorkspaceRefusedError: ``smoke_failed``, a row was refused or its answer is missing or not finite.
+        TryAgainError: the deployment does not answer at the moment.
+    """
+    table = conform(read_table(rows), contract)
+    conversation = Conversation(deployment=deployment)
+    with closing(targets.connect(Target(url, deployment))) as client:
+        scorer = Scorer(client, contract, conversation, in_flight=1)
+        (scored,) = scorer.score([table], no_rows(contract))
+    unusable = [row for row in scored.predictions.to_pylist() if not all(map(_sound, row.values()))]
+    if scored.refused or unusable:
+        why = next(iter(scored.refused.values()), "answers are missing or not finite")
+        raise WorkspaceRefusedError(
+            "smoke_failed",
+            f"The new deployment {deployment} could not score {max(len(scored.refused), len(unusable))} of "
+            f"{table.num_rows} rows of its own training data: {why}",
+        )
+    return {"rows": table.num_rows, "requests": conversation.requests, "deployment": conversation.deployment}
+
+
+def _sound(value: object) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))

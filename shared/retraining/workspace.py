@@ -1,0 +1,318 @@
+"""The seam to Azure ML's management plane, and its one adapter: the azure-ai-ml SDK, locally and in the cloud.
+
+Everything here starts something or looks at something; nothing waits. Importing azure-ai-ml costs 1.2-2 s and 100 MB,
+so it is imported when the adapter is first used, which is in the retraining path alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
+from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+    from azure.ai.ml.entities import Environment
+
+_AML = Path(__file__).resolve().parents[2] / "aml"
+_ENVIRONMENT = "dropscore-model"
+Progress = Literal["under way", "succeeded", "failed", "canceled"]
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``."""
+
+    name: str
+    dataset: str
+    run: str
+    folder: str
+    contamination: float
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How far a job is; `status` is Azure ML's own word, `url` its page in the studio."""
+
+    progress: Progress
+    status: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version of a model, with the tags that say where it came from."""
+
+    name: str
+    version: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An online endpoint: how far its latest change is, where it scores, and its traffic in per cent by deployment."""
+
+    name: str
+    progress: Progress
+    scoring_uri: str
+    traffic: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment: how far its latest change is, and the training run whose model it holds."""
+
+    name: str
+    progress: Progress
+    run: str
+
+
+class Workspace(Protocol):
+    """What retraining needs of Azure ML. Every start is idempotent: asked twice for the same thing, it is there once.
+
+    Raises:
+        WorkspaceUnavailableError: throttled, down or unreachable; the same call may succeed later.
+        WorkspaceRefusedError: the request itself is refused.
+    """
+
+    def start_training(self, job: TrainingJob) -> None:
+        """Makes sure that the data asset, the environment and the job exist."""
+
+    def job(self, name: str) -> JobStatus | None:
+        """How far the job is; None when there is none of that name."""
+
+    def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
+        """Makes sure that the job's output is registered as a version of the model, and returns the version."""
+
+    def models(self, model: str) -> Sequence[ModelVersion]:
+        """All versions of the model, newest first."""
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """The endpoint as it is now; None when there is none."""
+
+    def start_endpoint(self, name: str, dataset: str) -> None:
+        """Begins to create the endpoint, without traffic."""
+
+    def deployment(self, endpoint: str, name: str) -> Deployment | None:
+        """The deployment as it is now; None when there is none."""
+
+    def start_deployment(self, endpoint: str, name: str, model: ModelVersion, run: str) -> None:
+        """Begins to put the model into the deployment, which takes no traffic."""
+
+    def start_traffic(self, endpoint: str, deployment: str) -> None:
+        """Begins to send all of the endpoint's traffic to the deployment."""
+
+
+def progress_of_job(status: str) -> Progress:
+    """A job's status in the workspace's words, reduced to what the lifecycle asks for."""
+    ends: dict[str, Progress] = {"Completed": "succeeded", "Failed": "failed", "Canceled": "canceled"}
+    return ends.get(status, "under way")
+
+
+def progress_of_resource(state: str | None) -> Progress:
+    """A provisioning state, reduced likewise."""
+    ends: dict[str, Progress] = {"Succeeded": "succeeded", "Failed": "failed", "Canceled": "canceled"}
+    return ends.get(state or "", "under way")
+
+
+class AzureMLWorkspace:
+    """`Workspace` by the azure-ai-ml SDK; what it creates is defined in the YAML files under `aml/`."""
+
+    def __init__(self, settings: Settings, credential: TokenCredential) -> None:
+        self._settings = settings
+        self._credential = credential
+
+    def start_training(self, job: TrainingJob) -> None:
+        from azure.ai.ml import Input, Output, load_job
+
+        if self.job(job.name) is not None:
+            return
+        folder = f"azureml://datastores/{self._settings.aml_datastore}/paths/{job.folder}"
+        with _translated(), _snapshot() as code:
+            asset = self._data_asset(job, f"{folder}/data.parquet")
+            command = load_job(_AML / "jobs" / "train.yml")
+            command.name = job.name
+            command.display_name = f"{job.dataset} {job.run}"
+            command.compute = self._settings.aml_compute
+            command.tags = dict(job.tags)
+            command.inputs["dataset"] = job.dataset
+            command.inputs["data"] = Input(type="uri_file", path=asset)
+            command.inputs["contamination"] = job.contamination
+            command.outputs["model"] = Output(type="custom_model", path=f"{folder}/model")
+            command.environment = self._environment(command.environment)
+            command.code = str(code)
+            self._client.jobs.create_or_update(command)
+
+    def _data_asset(self, job: TrainingJob, path: str) -> str:
+        from azure.ai.ml.entities import Data
+
+        try:
+            asset = self._client.data.get(job.dataset, version=job.run)
+        except ResourceNotFoundError:
+            asset = self._client.data.create_or_update(
+                Data(name=job.dataset, version=job.run, path=path, type="uri_file", tags=dict(job.tags))
+            )
+        return f"azureml:{asset.name}:{asset.version}"
+
+    def _environment(self, declared: Environment) -> str:
+        """The environment of training and serving alike, its version the digest of what it is built from."""
+        declared.name = _ENVIRONMENT
+        conda = (_AML / "env" / "conda.yml").read_bytes()
+        declared.version = hashlib.sha256(declared.image.encode() + conda).hexdigest()[:12]
+        try:
+            found = self._client.environments.get(declared.name, version=declared.version)
+        except ResourceNotFoundError:
+            found = self._client.environments.create_or_update(declared)
+        return f"azureml:{found.name}:{found.version}"
+
+    def job(self, name: str) -> JobStatus | None:
+        with _translated():
+            try:
+                job = self._client.jobs.get(name)
+            except ResourceNotFoundError:
+                return None
+        return JobStatus(progress_of_job(job.status), job.status, job.studio_url)
+
+    def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
+        from azure.ai.ml.entities import Model
+
+        for known in self.models(model):
+            if known.tags.get("run") == run:
+                return known.version
+        with _translated():
+            made = self._client.models.create_or_update(
+                Model(
+                    name=model,
+                    path=f"azureml://jobs/{job}/outputs/model",
+                    type="custom_model",
+                    tags={**tags, "run": run},
+                )
+            )
+        return str(made.version)
+
+    def models(self, model: str) -> Sequence[ModelVersion]:
+        with _translated():
+            try:
+                found = list(self._client.models.list(name=model))
+            except ResourceNotFoundError:
+                return []
+        versions = [ModelVersion(model, str(each.version), dict(each.tags or {})) for each in found]
+        return sorted(versions, key=lambda each: int(each.version), reverse=True)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        with _translated():
+            try:
+                found = self._client.online_endpoints.get(name)
+            except ResourceNotFoundError:
+                return None
+        return Endpoint(
+            name,
+            progress_of_resource(found.provisioning_state),
+            found.scoring_uri or "",
+            {deployment: int(share) for deployment, share in (found.traffic or {}).items() if share},
+        )
+
+    def start_endpoint(self, name: str, dataset: str) -> None:
+        from azure.ai.ml import load_online_endpoint
+
+        with _translated():
+            endpoint = load_online_endpoint(_AML / "endpoints" / "endpoint.yml", params_override=[{"name": name}])
+            endpoint.auth_mode = "aad_token"  # the app's own identity scores: there is no key to keep
+            endpoint.tags = {"dataset": dataset}
+            self._client.online_endpoints.begin_create_or_update(endpoint)
+
+    def deployment(self, endpoint: str, name: str) -> Deployment | None:
+        with _translated():
+            try:
+                found = self._client.online_deployments.get(name, endpoint)
+            except ResourceNotFoundError:
+                return None
+        return Deployment(name, progress_of_resource(found.provisioning_state), (found.tags or {}).get("run", ""))
+
+    def start_deployment(self, endpoint: str, name: str, model: ModelVersion, run: str) -> None:
+        from azure.ai.ml import load_online_deployment
+
+        with _translated(), _snapshot() as code:
+            deployment = load_online_deployment(
+                _AML / "endpoints" / "deployment.yml",
+                params_override=[{"name": name}, {"endpoint_name": endpoint}],
+            )
+            deployment.model = f"azureml:{model.name}:{model.version}"
+            deployment.environment = self._environment(deployment.environment)
+            deployment.code_configuration.code = str(code)
+            deployment.instance_type = self._settings.aml_instance_type
+            deployment.instance_count = self._settings.aml_instance_count
+            deployment.environment_variables = {
+                **(deployment.environment_variables or {}),
+                "DROPSCORE_MODEL_NAME": model.name,
+                "DROPSCORE_MODEL_VERSION": model.version,
+            }
+            deployment.tags = {"run": run}
+            self._client.online_deployments.begin_create_or_update(deployment)
+
+    def start_traffic(self, endpoint: str, deployment: str) -> None:
+        with _translated():
+            found = self._client.online_endpoints.get(endpoint)
+            found.traffic = {deployment: 100}
+            self._client.online_endpoints.begin_create_or_update(found)
+
+    @cached_property
+    def _client(self) -> MLClient:
+        from azure.ai.ml import MLClient
+
+        settings = self._settings
+        if not settings.workspace_configured:
+            raise WorkspaceRefusedError(
+                "workspace_not_configured",
+                "Retraining needs the settings AML_SUBSCRIPTION_ID, AML_RESOURCE_GROUP and AML_WORKSPACE_NAME.",
+            )
+        return MLClient(
+            self._credential,
+            settings.aml_subscription_id,
+            settings.aml_resource_group,
+            settings.aml_workspace_name,
+            show_progress=False,
+            enable_telemetry=False,
+        )
+
+
+@contextmanager
+def _snapshot() -> Iterator[Path]:
+    """A folder that holds `aml` as a package and nothing else: the code that Azure ML is given."""
+    with tempfile.TemporaryDirectory(prefix="dropscore-") as folder:
+        shutil.copytree(_AML, Path(folder) / "aml", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        yield Path(folder)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from azure.ai.ml.exceptions import MlException
+
+    try:
+        yield
+    except HttpResponseError as error:
+        status = error.status_code
+        if status is None or status in (408, 429) or status >= 500:
+            raise WorkspaceUnavailableError(
+                "workspace_unavailable", f"Azure ML answered {status}: {error.message}", status=status
+            ) from error
+        raise WorkspaceRefusedError(
+            "workspace_refused", f"Azure ML answered {status}: {error.message}", status=status
+        ) from error
+    except MlException as error:
+        raise WorkspaceRefusedError("workspace_refused", f"azure-ai-ml refused the request: {error}") from error
+    except AzureError as error:
+        raise WorkspaceUnavailableError("workspace_unavailable", f"Azure ML cannot be reached: {error}") from error

@@ -1,0 +1,119 @@
+"""Work that is not done where it was asked for: messages for the queue-triggered function, files that wait, crashes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from shared.errors import ConflictError, NotFoundError
+from shared.live import LiveModels
+from shared.naming import DATASETS, Drop, place, run_id
+from shared.retraining.lifecycle import ENDS as TRAINING_ENDS
+from shared.runs import Failure, Held, Kind, Run, RunStore
+from shared.scoring.files import ENDS
+from shared.settings import Settings
+from shared.storage import Queue, bare_etag
+
+_log = logging.getLogger(__name__)
+
+WORK_QUEUE = "dropscore-work"
+WORK_POISON_QUEUE = f"{WORK_QUEUE}-poison"
+BLOB_POISON_QUEUE = "webjobs-blobtrigger-poison"
+
+_UNATTENDED = timedelta(minutes=5)
+"""A run that nobody has claimed for so long lost its message, or its instance died before the first claim."""
+
+CRASHED = "crashed"
+
+
+class WorkDesk:
+    """Puts runs on the work queue, and notes in their records what became of messages that nobody could process."""
+
+    def __init__(
+        self, settings: Settings, runs: RunStore, live: LiveModels, queue: Queue, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._runs = runs
+        self._live = live
+        self._queue = queue
+        self._clock = clock
+
+    def ask(self, run: Run) -> None:
+        """Enqueues one look at the run."""
+        self._queue.send(json.dumps({"dataset": run.dataset, "run": run.id}))
+
+    def asked(self, message: str) -> Held:
+        """The run that a message of `ask` is about."""
+        about = json.loads(message)
+        return self._runs.load(about["dataset"], about["run"])
+
+    def wake_files(self) -> int:
+        """Enqueues every scoring run that waits for something which has come, or was left behind; returns how many."""
+        woken = 0
+        for held in self._runs.search(kind="score", states=("received", "scoring", "waiting")):
+            if self._is_due(held.run):
+                again = self._clock() + timedelta(seconds=self._settings.score_claim_seconds)
+                try:
+                    self._runs.save(held, held.run.model_copy(update={"not_before": again}))
+                except ConflictError:
+                    continue  # somebody else is on it
+                self.ask(held.run)
+                woken += 1
+        return woken
+
+    def _is_due(self, run: Run) -> bool:
+        now = self._clock()
+        if run.not_before is not None and run.not_before > now:
+            return False
+        if run.state == "waiting":
+            return bool(self._settings.aml_endpoint_url) or self._live.get(run.dataset) is not None
+        unclaimed = run.claimed_until or run.updated + _UNATTENDED
+        return unclaimed < now
+
+    def bury(self, message: str) -> Run | None:
+        """Ends the run that a poison message is about as `failed` (``crashed``); makes one where there is none.
+
+        Args:
+            message: from the blob triggers' poison queue (the host's JSON) or from the work queue's own.
+
+        Returns:
+            The run; None when it had ended by itself after all, on another delivery.
+        """
+        try:
+            held = self._asked_about(json.loads(message))
+        except (ValueError, KeyError, TypeError, NotFoundError):
+            held = self._run_about("score", place("", "an unreadable message"), message)
+        if held.run.state in ENDS or held.run.state in TRAINING_ENDS:
+            return None
+        failure = Failure(
+            code=CRASHED,
+            message="The app crashed on this several times and gave up. What it was is in the app's logs; the file is "
+            f"still where it was dropped, and can be asked for again by HTTP. The message was: {message}",
+        )
+        ended = held.run.entered("failed", self._clock(), CRASHED, error=failure, claimed_until=None)
+        return self._runs.save(held, ended).run
+
+    def _asked_about(self, about: dict[str, str]) -> Held:
+        if "run" in about:
+            return self._runs.load(about["dataset"], about["run"])
+        drop, etag = place(about["ContainerName"], about["BlobName"]), bare_etag(about["ETag"])
+        kind: Kind = "train" if drop.container == DATASETS else "score"
+        for held in self._runs.search(dataset=drop.dataset, kind=kind):
+            if (held.run.blob, held.run.etag) == (drop.blob, etag):
+                return held
+        return self._run_about(kind, drop, etag)
+
+    def _run_about(self, kind: Kind, drop: Drop, etag: str) -> Held:
+        """A run for something that crashed before it had one."""
+        now = self._clock()
+        run = Run(
+            id=run_id(kind, drop.blob, etag, now),
+            kind=kind,
+            dataset=drop.dataset,
+            blob=drop.blob,
+            etag=etag,
+            state="received",
+        )
+        return self._runs.create(run.entered("received", now))[0]
