@@ -1,8 +1,8 @@
 """Any file people drop, as exact rows of text and typed columns; and the way every result table is written.
 
-found = survey(source, contract)                                    # first pass: dialect, counts, whether it can be scored
+found = survey(source, contract)  # first pass: dialect, counts, whether it can be scored
 for chunk in read(source, found, contract, rows_per_chunk=20_000):  # second pass
-    …                                                               # chunk.batch goes to the model
+    answer = ...  # what the model says to chunk.batch
     render_scored(chunk.cells, [*render_predictions(answer, names, chunk.usable), chunk.errors])
 """
 

@@ -18,8 +18,9 @@ from shared.errors import InvalidInputError
 class TableError(InvalidInputError):
     """A file that is no table for this contract.
 
-    Codes: `empty_file`, `no_rows`, `no_usable_row`, `binary_file`, `unknown_encoding`, `line_too_long`, `missing_column`,
-    `ambiguous_column`, `contradictory_times`, `unsupported_format`, `unreadable_file`.
+    Codes: `empty_file`, `no_rows`, `no_usable_row`, `binary_file`, `unknown_encoding`, `line_too_long`,
+    `missing_column`, `ambiguous_column`, `contradictory_times`, `unsupported_format`, `unreadable_file`,
+    `bad_header`; and from `read` alone `changed_file`.
     """
 
     def __init__(self, code: str, message: str, line: int | None = None) -> None:

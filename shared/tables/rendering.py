@@ -70,8 +70,8 @@ def render_scored(cells: Sequence[Sequence[str]], columns: Sequence[Sequence[str
 def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> list[str]:
     """The scored file's header: the input's names as they are, the predictions' names, `error`.
 
-    Where the input already has a column of that name (letter case aside), the new column is called `<name>_2`, `<name>_3`,
-    … whichever is free first; so a scored file can be dropped and scored again.
+    Where the input already has a column of that name (letter case aside), the new column is called `<name>_2`,
+    `<name>_3`, … whichever is free first; so a scored file can be dropped and scored again.
     """
     taken = {name.strip().casefold() for name in header}
     result = list(header)

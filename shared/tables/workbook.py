@@ -1,0 +1,92 @@
+"""Excel workbooks as text rows."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import IO
+
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+
+from shared.tables.model import Block, Reject, TableError
+
+_MAX_UNPACKED = 1 << 31
+"""Bytes that a workbook may unpack to: it is held in memory, and a small zip can unpack to anything."""
+_ROWS = 1 << 13
+
+
+def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
+    """The header and the rows of a workbook's first visible sheet.
+
+    Numbers become their shortest text (5, not 5.0), times `yyyy-mm-dd HH:MM:SS[.ffffff]` to the millisecond, which is
+    what Excel keeps, booleans `true` and `false`; error values (`#N/A`) are empty. Rows without any value are no rows.
+    A row's line is its number in the sheet.
+
+    Raises:
+        TableError: `unreadable_file`, `empty_file`.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > _MAX_UNPACKED:
+            raise TableError("unreadable_file", f"The workbook would unpack to {unpacked} bytes, which is too much.")
+        file.seek(0)
+        sheet = _first_sheet(CalamineWorkbook.from_filelike(file))
+    except (CalamineError, zipfile.BadZipFile, OSError) as error:
+        raise TableError("unreadable_file", f"The file is no sound Excel workbook ({error}).") from error
+    rows = _numbered(sheet)
+    for _, row in rows:
+        while row and not row[-1].strip():
+            row.pop()
+        return row, _blocks(rows, len(row))
+    raise TableError("empty_file", f"The sheet {sheet.name!r} is empty: it has no header and no rows.")
+
+
+def _first_sheet(workbook: CalamineWorkbook) -> CalamineSheet:
+    for position, sheet in enumerate(workbook.sheets_metadata):
+        if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible == SheetVisibleEnum.Visible:
+            return workbook.get_sheet_by_index(position)
+    raise TableError("empty_file", "The workbook has no visible sheet with cells.")
+
+
+def _numbered(sheet: CalamineSheet) -> Iterator[tuple[int, list[str]]]:
+    """Rows that hold something, with their number in the sheet."""
+    for line, cells in enumerate(sheet.iter_rows(), 1):
+        row = [_text(cell) for cell in cells]
+        if any(map(str.strip, row)):
+            yield line, row
+
+
+def _blocks(numbered: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    rejects: list[Reject] = []
+    for line, row in numbered:
+        if any(row[width:]):
+            rejects.append(Reject(line, f"a value beyond the header's {width} columns", _joined(row)))
+        else:
+            rows.append(row[:width])
+            lines.append(line)
+        if len(rows) + len(rejects) == _ROWS:
+            yield Block(rows, lines, rejects)
+            rows, lines, rejects = [], [], []
+    yield Block(rows, lines, rejects)
+
+
+def _joined(row: Sequence[str]) -> str:
+    return "\t".join(row).rstrip("\t")
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    if isinstance(cell, datetime):
+        # Excel keeps a time as a fraction of a day in a double: below the millisecond there is only noise.
+        whole = cell.replace(microsecond=0)
+        return str(whole + timedelta(milliseconds=round(cell.microsecond / 1000)))
+    return str(cell)
