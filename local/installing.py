@@ -171,7 +171,7 @@ def install(venv: Path, arguments: Sequence[str | Path], *, what: str) -> None:
     """Install requirements (`-r file` or names) into an environment; by uv, and by pip where uv is missing or fails."""
     uv = find_uv()
     if uv is not None:
-        settings = pip_settings(_pip_config())
+        settings = pip_settings(pip_config())
         command = [uv, "pip", "install", "--quiet", "--python", python_of(venv), *uv_options(settings), *arguments]
         try:
             run(command, what=what, env=uv_environment(settings, os.environ))
@@ -196,7 +196,7 @@ def _install_with_pip(
         raise error from before
 
 
-def _pip_config() -> str:
+def pip_config() -> str:
     """`pip config list` of whichever Python at hand has a pip; nothing when none has."""
     for python in (base_python(), python_of(SETUP_VENV), Path("python3")):
         try:
