@@ -1,0 +1,113 @@
+"""The model bundle: one file that training writes and serving opens.
+
+It holds the fitted pipeline, the contract, the versions of the libraries that fitted it, and its metrics. The pipeline
+lies inside as bytes of its own, so that the versions can be read, and refused, before anything of scikit-learn is
+unpickled: scikit-learn itself only warns, and may then score differently. A bundle is unpickled and so must come from
+whom one trusts; it is the workspace's own model registry that hands it to the endpoint.
+"""
+
+from __future__ import annotations
+
+import io
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+from sklearn.pipeline import Pipeline
+
+from aml.contract import DatasetContract
+from aml.evaluation import Metrics
+
+FILE_NAME = "bundle.joblib"
+_FORMAT = 1
+_MUST_BE_EQUAL = ("scikit-learn", "numpy")
+_RECORDED = (*_MUST_BE_EQUAL, "scipy", "joblib")
+
+
+class BundleError(Exception):
+    """A bundle is missing, is not one, or was saved by other library versions than those that are installed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """What a bundle holds; `versions` maps distribution names (and `python`) to versions."""
+
+    pipeline: Pipeline
+    contract: DatasetContract
+    metrics: Metrics
+    versions: dict[str, str]
+
+
+def library_versions() -> dict[str, str]:
+    """The versions that are installed here."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}}
+
+
+def save_bundle(folder: Path, pipeline: Pipeline, contract: DatasetContract, metrics: Metrics) -> Path:
+    """Write the bundle into `folder`; equal models under equal versions give equal bytes. Returns its path."""
+    model = io.BytesIO()
+    joblib.dump(pipeline, model)
+    path = folder / FILE_NAME
+    content = {
+        "format": _FORMAT,
+        "versions": library_versions(),
+        "contract": contract.model_dump(mode="json"),
+        "metrics": metrics,
+        "pipeline": model.getvalue(),
+    }
+    joblib.dump(content, path)
+    return path
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open the bundle at `path`.
+
+    Raises:
+        BundleError: it is no bundle, or scikit-learn or numpy are installed in other versions than those it was
+            saved with.
+    """
+    content = _content(path)
+    saved: dict[str, str] = content["versions"]
+    here = library_versions()
+    other = [
+        f"{name} {saved.get(name)} (here {here[name]})" for name in _MUST_BE_EQUAL if saved.get(name) != here[name]
+    ]
+    if other:
+        raise BundleError(
+            f"The model {path.name} was trained with {', '.join(other)}. Train it again in this environment, "
+            "or serve it in the one it was trained in."
+        )
+    return Bundle(
+        pipeline=joblib.load(io.BytesIO(content["pipeline"])),
+        contract=DatasetContract.model_validate(content["contract"]),
+        metrics=content["metrics"],
+        versions=saved,
+    )
+
+
+def find_bundle(model_dir: Path) -> Path:
+    """The one bundle below the folder that Azure ML mounts; a registered folder keeps its own name inside it.
+
+    Raises:
+        BundleError: there is none, or more than one.
+    """
+    found = sorted(model_dir.rglob(FILE_NAME))
+    if len(found) != 1:
+        raise BundleError(f"There must be one {FILE_NAME} below the model folder {model_dir}; found {len(found)}.")
+    return found[0]
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = joblib.load(path)
+    except FileNotFoundError as error:
+        raise BundleError(f"There is no model bundle {path}.") from error
+    # A file that is no pickle fails in as many ways as there are bytes; every one of them means the same.
+    except Exception as error:
+        raise BundleError(f"The file {path} is not a model bundle ({type(error).__name__}: {error}).") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise BundleError(f"The file {path} is not a model bundle of format {_FORMAT}.")
+    return content

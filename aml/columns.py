@@ -1,0 +1,206 @@
+"""From the columns of a file or of a request to `Rows`, naming every row that cannot be used and why.
+
+Training and both forms of request come through here, so that a text is read as the same number everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from aml.contract import Column, DatasetContract
+from aml.rows import Codes, Floats, Rows, Times
+
+_T = TypeVar("_T")
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times are the series' own clock, without a zone
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class InputError(Exception):
+    """A file or a request cannot be used.
+
+    Attributes:
+        code: stable identifier, the same on stderr of the training job and in the endpoint's answers.
+        message: one line of words that says what is wrong.
+        row: the row at fault, counted from 1, where it is one row.
+    """
+
+    def __init__(self, code: str, message: str, row: int | None = None) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.row = row
+
+
+@dataclass(frozen=True, eq=False)
+class Parsed:
+    """Every row that was there, in order; rows named in `problems` (position: why) hold placeholders."""
+
+    rows: Rows
+    problems: Mapping[int, str]
+
+    def usable(self) -> Rows:
+        """The rows without problems."""
+        keep = np.ones(len(self.rows), dtype=bool)
+        keep[list(self.problems)] = False
+        return self.rows.take(keep)
+
+
+def parse_time(value: object) -> int:
+    """Microseconds since 1970 of an ISO 8601 text; a zone is dropped, because features are about the local clock.
+
+    Raises:
+        ValueError: with words that continue "<column> ...".
+    """
+    if value is None or value == "":
+        raise ValueError("is empty")
+    if isinstance(value, str):
+        try:
+            return (datetime.fromisoformat(value.strip()).replace(tzinfo=None) - _EPOCH) // _MICROSECOND
+        except ValueError:
+            pass
+    raise ValueError(f"is not a time: {_shown(value)}; write it like 2024-01-31 13:00:00")
+
+
+def parse_number(value: object) -> float:
+    """A finite number, from a number or from a text with a decimal point or comma (and no thousands separator).
+
+    Raises:
+        ValueError: with words that continue "<column> ...".
+    """
+    if value is None or value == "":
+        raise ValueError("is empty")
+    number = math.nan
+    if isinstance(value, str) and _NUMBER.fullmatch(text := value.strip()):
+        number = float(text.replace(",", "."))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    if math.isnan(number):
+        raise ValueError(f"is not a number: {_shown(value)}")
+    if math.isinf(number):
+        raise ValueError(f"is not a finite number: {_shown(value)}")
+    return number
+
+
+def rows_from_columns(columns: Mapping[str, Sequence[object]], contract: DatasetContract, count: int) -> Parsed:
+    """Rows from Python values, one sequence of `count` values per canonical name; optional columns may be missing."""
+    reader = _Reader(contract)
+    time = np.array(reader.each(contract.time, columns[contract.time], parse_time, 0), dtype=np.int64)
+    value = np.array(reader.each(contract.value, columns[contract.value], parse_number, 0.0), dtype=np.float64)
+    names = columns.get(contract.series) if contract.series is not None else None
+    return reader.done(time, value, _codes(names) if names is not None else np.zeros(count, dtype=np.int64))
+
+
+def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
+    """Rows from an Arrow table whose columns go by canonical names or aliases; columns of other names are ignored.
+
+    Raises:
+        ContractError: a column is missing or ambiguous.
+        InputError: ``wrong_type`` when a column's type can hold neither what the contract says nor text.
+    """
+    found = contract.resolve(table.column_names)
+    reader = _Reader(contract)
+    series = np.zeros(table.num_rows, dtype=np.int64)
+    try:
+        time = reader.times(contract.time, table.column(found[contract.time]))
+        value = reader.numbers(contract.value, table.column(found[contract.value]))
+        if contract.series in found:
+            series = _codes_of_arrow(table.column(found[contract.series]))
+    except pa.ArrowException as error:  # a type that converts in principle, and values that do not
+        raise InputError("wrong_type", f"A column cannot be converted: {error}") from error
+    return reader.done(time, value, series)
+
+
+@dataclass(eq=False)
+class _Reader:
+    """Reads columns and keeps the first problem of every row."""
+
+    contract: DatasetContract
+    problems: dict[int, str] = field(default_factory=dict)
+
+    def each(self, name: str, values: Sequence[object], parse: Callable[[object], _T], fill: _T) -> list[_T]:
+        """Read value by value."""
+        read: list[_T] = []
+        for position, value in enumerate(values):
+            try:
+                read.append(parse(value))
+            except ValueError as error:
+                self.problems.setdefault(position, f"{name} {error}")
+                read.append(fill)
+        return read
+
+    def times(self, name: str, column: pa.ChunkedArray) -> Times:
+        kind = column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return np.array(self.each(name, column.to_pylist(), parse_time, 0), dtype=np.int64)
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            column = pc.local_timestamp(column)
+        elif not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+            raise InputError("wrong_type", f"The column {name} holds {kind}, not times.")
+        self._mark(name, column.is_null().to_numpy(), "is empty")
+        finer = pa.types.is_timestamp(kind) and kind.unit == "ns"  # cut off below a microsecond; overflow is refused
+        microseconds = column.cast(pa.timestamp("us"), safe=not finer).cast(pa.int64()).fill_null(0)
+        return np.asarray(microseconds.to_numpy(), dtype=np.int64)
+
+    def numbers(self, name: str, column: pa.ChunkedArray) -> Floats:
+        kind = column.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return np.array(self.each(name, column.to_pylist(), parse_number, 0.0), dtype=np.float64)
+        if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+            raise InputError("wrong_type", f"The column {name} holds {kind}, not numbers.")
+        self._mark(name, column.is_null().to_numpy(), "is empty")
+        value = np.asarray(column.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(), dtype=np.float64)
+        finite = np.isfinite(value)
+        if finite.all():
+            return value
+        self._mark(name, ~finite, "is not a finite number")
+        return np.where(finite, value, 0.0)
+
+    def done(self, time: Times, value: Floats, series: Codes) -> Parsed:
+        column = self.contract.column(self.contract.value)
+        self._bounds(column, value)
+        return Parsed(Rows(time, value, series), self.problems)
+
+    def _bounds(self, column: Column, value: Floats) -> None:
+        if column.minimum is not None:
+            self._mark(column.name, value < column.minimum, f"is below its minimum {column.minimum:g}")
+        if column.maximum is not None:
+            self._mark(column.name, value > column.maximum, f"is above its maximum {column.maximum:g}")
+
+    def _mark(self, name: str, where: NDArray[np.bool_], why: str) -> None:
+        for position in np.flatnonzero(where):
+            self.problems.setdefault(int(position), f"{name} {why}")
+
+
+def _codes(names: Sequence[object]) -> Codes:
+    """A number for every name, by first appearance; a missing name is the empty one."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault("" if name is None else str(name), len(known)) for name in names], dtype=np.int64)
+
+
+def _codes_of_arrow(column: pa.ChunkedArray) -> Codes:
+    text = column.cast(pa.string()).fill_null("")
+    if text.num_chunks == 0:
+        return np.zeros(0, dtype=np.int64)
+    encoded = text.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0)
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

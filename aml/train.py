@@ -1,0 +1,152 @@
+"""Entry of the training job: `python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01]`.
+
+FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). FOLDER receives
+`bundle.joblib`, `metrics.json` (one flat object) and `contract.json`. Bad data: one line `code: message` on stderr and
+exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from aml.bundle import save_bundle
+from aml.columns import InputError, Parsed, rows_from_table
+from aml.contract import ContractError, DatasetContract, load_contract
+from aml.evaluation import Metrics, TooFewRowsError, describe, evaluate
+from aml.forest import Scorer, build_pipeline
+from aml.rows import Rows
+
+_PARQUET_MAGIC = b"PAR1"
+_DELIMITERS = ",;\t|"
+_DAY_US = 86_400_000_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; returns its exit code."""
+    arguments = _arguments(argv)
+    try:
+        contract = load_contract(arguments.dataset)
+        table = read_table(arguments.data)
+        parsed = rows_from_table(table, contract)
+        rows = usable_rows(parsed, contract)
+        metrics = train(rows, contract, arguments.contamination or contract.contamination, arguments.model)
+    except (ContractError, InputError) as error:
+        print(f"{error.code}: {error.message}", file=sys.stderr)
+        return 2
+    print(
+        f"trained {contract.model_name} on {metrics['rows']} rows ({len(parsed.problems)} unusable): "
+        f"alert rate {metrics['alert_rate']:.4f}, recall of injected faults {metrics['recall']:.2f}"
+    )
+    return 0
+
+
+def train(rows: Rows, contract: DatasetContract, contamination: float, folder: Path) -> Metrics:
+    """Measure on a hold-out, fit the final model on all rows, and write the three files.
+
+    Args:
+        rows: usable rows, in order of series and time.
+        contamination: share of the rows, above 0 and at most 0.5, beyond the model's threshold.
+        folder: is made when it is not there.
+
+    Raises:
+        InputError: ``too_few_rows`` when nothing can be held out.
+    """
+    build = partial(build_pipeline, contract, contamination)
+    try:
+        measured = evaluate(rows, build, contract.context_rows)
+    except TooFewRowsError as error:
+        raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
+    pipeline = build().fit(rows)
+    metrics = {**describe(rows, Scorer(pipeline), contamination), **measured}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False), encoding="utf-8")
+    save_bundle(folder, pipeline, contract, metrics)
+    return metrics
+
+
+def read_table(path: Path) -> pa.Table:
+    """The file's columns: typed as they are in Parquet, all text in a CSV.
+
+    Raises:
+        InputError: ``unreadable_file``.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == _PARQUET_MAGIC:
+            return pa.parquet.read_table(path)
+        return _read_csv(path)
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        why = " ".join(str(error).split())
+        raise InputError("unreadable_file", f"{path.name} is neither Parquet nor a plain CSV: {why}") from error
+
+
+def usable_rows(parsed: Parsed, contract: DatasetContract) -> Rows:
+    """The usable rows in order of series and time, when they are enough for the contract.
+
+    Raises:
+        InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows`` or ``too_few_days``.
+    """
+    rules, total = contract.training, len(parsed.rows)
+    if total == 0:
+        raise InputError("no_rows", "The file has a header and no rows.")
+    share = len(parsed.problems) / total
+    if share > rules.max_unusable_share:
+        row, why = min(parsed.problems.items())
+        raise InputError(
+            "too_many_unusable",
+            f"{len(parsed.problems)} of {total} rows cannot be used ({share:.0%}, allowed are "
+            f"{rules.max_unusable_share:.0%}); the first is row {row + 1}: {why}.",
+        )
+    rows = parsed.usable()
+    if len(rows) < rules.min_rows:
+        raise InputError("too_few_rows", f"{len(rows)} usable rows are too few; at least {rules.min_rows} are needed.")
+    days = (int(rows.time.max()) - int(rows.time.min())) / _DAY_US
+    if days < rules.min_days:
+        raise InputError("too_few_days", f"The rows span {days:.1f} days; at least {rules.min_days:g} are needed.")
+    return rows.take(rows.by_series_and_time())
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8-sig") as file:
+        header = file.readline().rstrip("\r\n")
+    delimiter = max(_DELIMITERS, key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter), [])
+    return pa.csv.read_csv(
+        path,
+        parse_options=pa.csv.ParseOptions(delimiter=delimiter),
+        convert_options=pa.csv.ConvertOptions(
+            column_types={name: pa.string() for name in names}, strings_can_be_null=False
+        ),
+    )
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m aml.train", description="Train the model of a dataset.")
+    parser.add_argument("--dataset", required=True, help="name of a declared dataset, e.g. gas")
+    parser.add_argument("--data", required=True, type=Path, help="Parquet or plain CSV file")
+    parser.add_argument("--model", required=True, type=Path, help="folder for the bundle, metrics and contract")
+    parser.add_argument("--contamination", type=_contamination, help="share of anomalous rows; default: the contract's")
+    return parser.parse_args(argv)
+
+
+def _contamination(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 0.5:
+        raise argparse.ArgumentTypeError("must be above 0 and at most 0.5")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(main())

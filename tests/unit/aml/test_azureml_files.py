@@ -1,0 +1,75 @@
+"""The job, endpoint and deployment files are what the real SDK accepts, and the code snapshot holds aml/ alone."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from aml.contract import load_contract
+
+# azure-ai-ml declares its schemas in ways that marshmallow 4 will refuse; its own pin keeps marshmallow at 3.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning"),
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.ChangedInMarshmallow4Warning"),
+]
+
+_ROOT = Path(__file__).resolve().parents[3]
+_AML = _ROOT / "aml"
+
+
+def test_the_job_runs_the_training_script_on_its_inputs() -> None:
+    from azure.ai.ml import load_job
+
+    job = load_job(_AML / "jobs/train.yml")
+
+    command = "python -m aml.train --dataset ${{inputs.dataset}} --data ${{inputs.data}} --model ${{outputs.model}}"
+    assert job.command.strip() == f"{command} --contamination ${{{{inputs.contamination}}}}"
+    sent = job._to_job()._to_rest_object().properties  # what the SDK puts on the wire
+    gas = load_contract(sent.inputs["dataset"].value)
+    assert float(sent.inputs["contamination"].value) == gas.contamination
+    assert sent.inputs["data"].job_input_type == "uri_file"
+    assert sent.outputs["model"].job_output_type == "custom_model"
+    assert (_AML / "jobs" / job.code).resolve() == _ROOT
+    assert any("pip" in entry for entry in job.environment.conda_file["dependencies"] if isinstance(entry, dict))
+
+
+def test_the_deployment_serves_the_scoring_script_in_the_jobs_environment() -> None:
+    from azure.ai.ml import load_job, load_online_deployment, load_online_endpoint
+
+    endpoint = load_online_endpoint(_AML / "endpoints/endpoint.yml")
+    deployment = load_online_deployment(_AML / "endpoints/deployment.yml")
+    environment = load_job(_AML / "jobs/train.yml").environment
+
+    assert deployment.endpoint_name == endpoint.name
+    assert endpoint.auth_mode == "key"
+    code = deployment.code_configuration
+    assert (_AML / "endpoints" / code.code).resolve() == _ROOT
+    assert (_ROOT / code.scoring_script) == _AML / "score.py"
+    assert (
+        deployment.environment.image == environment.image == "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
+    )
+    assert deployment.environment.conda_file == environment.conda_file
+    assert deployment.request_settings.request_timeout_ms >= 60_000
+    assert deployment.request_settings.max_concurrent_requests_per_instance >= 4
+    assert deployment.liveness_probe is not None
+    assert deployment.readiness_probe is not None
+
+
+def test_the_code_snapshot_holds_aml_and_nothing_else() -> None:
+    from azure.ai.ml._utils._asset_utils import get_ignore_file
+
+    ignore = get_ignore_file(_ROOT)
+    inside = ["aml/__init__.py", "aml/score.py", "aml/datasets/gas.yml", "aml/env/conda.yml"]
+    outside = [
+        "README.md",
+        "local.settings.json",
+        ".git/config",
+        "aml.md",
+        "shared/aml/x.py",
+        "tests/unit/aml/streams.py",
+        ".local/envs/x/aml/y.py",
+        "aml/__pycache__/score.cpython-311.pyc",
+    ]
+
+    assert [path for path in (*inside, *outside) if not ignore.is_file_excluded(_ROOT / path)] == inside
+    assert all((_ROOT / path).is_file() for path in inside)
+    assert PurePosixPath(ignore.path).name == ".amlignore"

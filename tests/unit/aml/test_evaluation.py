@@ -1,0 +1,103 @@
+"""The metrics measure what they are named after, and measure it again the same way."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline
+
+from aml.contract import DatasetContract
+from aml.evaluation import Metrics, TooFewRowsError, evaluate
+from aml.faults import FAULTS, Fault
+from aml.forest import build_pipeline
+from aml.rows import Rows, concatenate, single_series
+from tests.unit.aml.streams import HOUR_US, hourly
+
+
+@pytest.fixture(scope="module")
+def build(gas: DatasetContract) -> Callable[[], Pipeline]:
+    return partial(build_pipeline, gas, 0.02)
+
+
+@pytest.fixture(scope="module")
+def metrics(build: Callable[[], Pipeline], training_rows: Rows) -> Metrics:
+    return evaluate(training_rows, build, 23)
+
+
+def test_the_last_fifth_is_held_out_and_the_model_that_is_measured_has_not_seen_it(
+    metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
+) -> None:
+    value = np.where(np.arange(720) < 576, training_rows.value, 1e6)
+    jumped = evaluate(Rows(training_rows.time, value, training_rows.series), build, 23)
+
+    assert (metrics["rows_fit"], metrics["rows_holdout"]) == (576, 144)
+    assert metrics["holdout_from"] == "2024-01-25T00:00:00"
+    assert jumped["score_threshold_holdout"] == metrics["score_threshold_holdout"]
+    assert jumped["alert_rate"] == 1.0
+    # where every clean row alerts already, no alert can be the fault's
+    assert jumped["recall"] == 0.0
+
+
+def test_alert_rate_is_the_share_of_clean_held_out_rows_that_the_measured_model_alerts_on(
+    metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
+) -> None:
+    model = build().fit(training_rows.take(slice(0, 576)))
+
+    assert metrics["alert_rate"] == np.mean(model.predict(training_rows)[576:] == -1) < 0.1
+
+
+def test_gross_faults_in_an_easy_series_are_found(metrics: Metrics) -> None:
+    for fault in ("zero_run", "level_shift", "leak"):
+        assert float(metrics[f"recall_{fault}"]) > 0.9
+    assert metrics["recall"] == pytest.approx(np.mean([metrics[f"recall_{fault.name}"] for fault in FAULTS]))
+
+
+def test_the_same_rows_give_the_same_metrics(
+    metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
+) -> None:
+    assert evaluate(training_rows, build, 23) == metrics
+
+
+def test_short_series_take_shorter_faults_and_one_moment_cuts_them_all(build: Callable[[], Pipeline]) -> None:
+    short = hourly(days=1)
+    many = concatenate([Rows(short.time, short.value * (code + 1), short.series + code) for code in range(9)])
+
+    metrics = evaluate(many, build, 23)
+
+    assert metrics["rows_holdout"] == 9 * 5
+    assert all(0 <= float(metrics[f"recall_{fault.name}"]) <= 1 for fault in FAULTS)
+
+
+@pytest.mark.parametrize("times", [[], [0], [0, 1], [5, 5, 5, 5]])
+def test_too_little_to_hold_out(build: Callable[[], Pipeline], times: list[int]) -> None:
+    rows = single_series(np.array(times, dtype=np.int64) * HOUR_US, np.ones(len(times)))
+
+    with pytest.raises(TooFewRowsError):
+        evaluate(rows, build, 23)
+
+
+@given(
+    st.sampled_from(FAULTS),
+    st.lists(st.floats(0.1, 1000), min_size=1, max_size=72),
+    st.floats(1, 1000),
+    st.integers(0, 2**32 - 1),
+)
+def test_faults_are_what_they_are_called(fault: Fault, values: list[float], high: float, seed: int) -> None:
+    clean = np.array(values)
+
+    faulty = fault.apply(clean.copy(), high, np.random.default_rng(seed))
+
+    holds = {
+        "spike": (faulty >= clean + 2 * high).all(),
+        "dip": (faulty <= 0.2 * clean).all() and (faulty >= 0).all(),
+        "negative": (faulty < 0).all(),
+        "zero_run": (faulty == 0).all(),
+        "stuck_value": (faulty == clean[0]).all(),
+        "level_shift": (faulty >= 1.5 * clean).all(),
+        "leak": np.ptp(faulty - clean) <= 1e-9 * (high + clean.max()) and (faulty >= clean + 0.2 * high).all(),
+    }
+    assert set(holds) == {each.name for each in FAULTS}
+    assert holds[fault.name]
