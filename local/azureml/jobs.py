@@ -1,0 +1,190 @@
+"""Command jobs as resources: submitting, looking, cancelling. How they run is in `runs`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from .arm import Answer, Call, Routes, resource
+from .commands import required_references, seconds
+from .config import COMPUTE, Config
+from .errors import Json, not_emulated, not_found, user_error
+from .operations import Operations
+from .references import References
+from .runs import TERMINAL, Runs
+from .store import Store
+from .workspace import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
+
+_NOTES = ("displayName", "description", "tags", "isArchived")
+
+
+class Jobs:
+    """Handlers for jobs."""
+
+    def __init__(
+        self, config: Config, store: Store, references: References, runs: Runs, operations: Operations
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._references = references
+        self._runs = runs
+        self._operations = operations
+
+    def register(self, routes: Routes) -> None:
+        """Say which routes these handlers answer."""
+        routes.add("GET", "jobs", self.list_jobs)
+        routes.add("GET", "jobs/{}", self.get)
+        routes.add("PUT", "jobs/{}", self.put)
+        routes.add("POST", "jobs/{}/cancel", self.cancel)
+
+    async def list_jobs(self, call: Call) -> Answer:
+        """Jobs, newest first; `tag` and `jobType` filter."""
+        found = self._store.under("jobs")
+        found.sort(key=lambda item: str(item["systemData"]["createdAt"]), reverse=True)
+        if tag := call.query.get("tag"):
+            key, _, value = tag.partition("=")
+            found = [
+                job
+                for job in found
+                if key in job["properties"]["tags"] and (not value or job["properties"]["tags"][key] == value)
+            ]
+        if kind := call.query.get("jobType"):
+            found = [job for job in found if job["properties"]["jobType"] == kind]
+        view = call.query.get("listViewType", "ActiveOnly")
+        if view != "All":
+            found = [job for job in found if job["properties"]["isArchived"] == (view == "ArchivedOnly")]
+        return Answer(body={"value": found})
+
+    async def get(self, call: Call) -> Answer:
+        """One job."""
+        return Answer(body=self._existing(call.names[0]))
+
+    async def put(self, call: Call) -> Answer:
+        """Submit a job, or change the notes on one that exists."""
+        (name,) = call.names
+        asked = call.properties
+        previous = self._store.get(f"jobs/{name}")
+        if previous:
+            previous["properties"] |= {key: asked[key] for key in _NOTES if asked.get(key) is not None}
+            self._store.put(f"jobs/{name}", previous)
+            return Answer(200, previous)
+        if asked.get("jobType") != "Command":
+            raise not_emulated(f"jobs of type {asked.get('jobType')}")
+        self._check(asked)
+        document = resource(self._config, f"jobs/{name}", self._properties(name, asked))
+        document["systemData"] = {key: value for key, value in document["systemData"].items() if "created" in key}
+        self._store.put(f"jobs/{name}", document)
+        self._store.put(f"runs/{name}", {"createdTimeUtc": datetime.now(UTC).isoformat()})
+        self._runs.submit(name)
+        return Answer(201, document, {"Location": self._config.url + document["id"]})
+
+    async def cancel(self, call: Call) -> Answer:
+        """Ask a job to end; Location answers 202 until it has."""
+        (name,) = call.names
+        if self._existing(name)["properties"]["status"] in TERMINAL:
+            return Answer(200)
+        operation = self._operations.begin("job")
+        self._runs.cancel(name, lambda: self._operations.end(operation))
+        return Answer(202, None, self._operations.headers(operation))
+
+    def _existing(self, name: str) -> Json:
+        found = self._store.get(f"jobs/{name}")
+        if found is None:
+            raise not_found("RunNotFound", f"Run {name} was not found.")
+        return found
+
+    def _check(self, asked: Json) -> None:
+        """Refuse now what could not run: the cloud answers these at submission too."""
+        command = asked.get("command")
+        if not command or not asked.get("environmentId"):
+            raise user_error("A command job needs a command and an environmentId.")
+        self._references.asset("environments", asked["environmentId"])
+        if asked.get("codeId"):
+            self._references.asset("codes", asked["codeId"])
+        compute = str(asked.get("computeId") or COMPUTE).rsplit("/", 1)[-1]
+        if compute.lower() != COMPUTE:
+            raise user_error(f"Unknown compute target '{compute}'.", code="ComputeNotFound")
+        given = {"inputs": asked.get("inputs") or {}, "outputs": asked.get("outputs") or {}}
+        for side, name in required_references(str(command)):
+            if name not in given[side]:
+                raise user_error(f"The command refers to {side}.{name}, which the job does not have.")
+        if timeout := (asked.get("limits") or {}).get("timeout"):
+            try:
+                seconds(timeout)
+            except ValueError as error:
+                raise user_error(str(error)) from error
+        for put in given["inputs"].values():
+            if put.get("jobInputType") != "literal" and not str(put.get("uri", "")).startswith("http"):
+                # ArmError when the datastore, the asset or the job behind it is unknown
+                self._references.location(str(put.get("uri")))
+
+    def _properties(self, name: str, asked: Json) -> Json:
+        own = self._config
+        studio = f"https://ml.azure.com/runs/{name}?wsid={own.workspace_id}"
+        defaults: Json = {
+            "description": None,
+            "tags": {},
+            "properties": {},
+            "parentJobName": None,
+            "displayName": name,
+            "experimentName": "Default",
+            "computeId": None,
+            "isArchived": False,
+            "identity": None,
+            "componentId": None,
+            "notificationSetting": None,
+            "codeId": None,
+            "distribution": None,
+            "limits": None,
+            "environmentVariables": {},
+            "inputs": {},
+        }
+        given = {key: value for key, value in asked.items() if value is not None}
+        return (
+            defaults
+            | given
+            | {
+                "properties": {"_azureml.ComputeTargetType": "amlctrain", "_azureml.ClusterName": COMPUTE}
+                | (asked.get("properties") or {}),
+                "status": "Starting",
+                "services": {
+                    "Tracking": _service("Tracking", f"azureml://localhost:{own.port}/mlflow/v1.0{own.workspace_id}?"),
+                    "Studio": _service("Studio", studio),
+                },
+                "resources": {"instanceCount": 1, "instanceType": None, "properties": None, "shmSize": "2g"}
+                | (asked.get("resources") or {}),
+                "outputs": _outputs(name, asked.get("outputs") or {}),
+                "parameters": {},
+                "queueSettings": {"jobTier": "Null"},
+            }
+        )
+
+
+def _service(kind: str, endpoint: str) -> Json:
+    return {
+        "jobServiceType": kind,
+        "port": None,
+        "endpoint": endpoint,
+        "status": None,
+        "errorMessage": None,
+        "properties": None,
+        "nodes": None,
+    }
+
+
+def _outputs(job: str, asked: Json) -> Json:
+    """The job's outputs with their addresses, and the `default` one that holds its logs."""
+    outputs: Json = {}
+    for name, output in asked.items():
+        uri = output.get("uri") or f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{name}/"
+        uri = uri.replace("${{name}}", job).replace("${{output_name}}", name)
+        uri = uri.replace("${{default_datastore}}", f"azureml://datastores/{DEFAULT_DATASTORE}/paths")
+        blank = {"description": None, "assetName": None, "mode": "ReadWriteMount"}
+        outputs[name] = blank | output | {"uri": uri}
+    outputs["default"] = {
+        "description": None,
+        "uri": f"azureml://datastores/{ARTIFACT_DATASTORE}/ExperimentRun/dcid.{job}",
+        "assetName": None,
+        "mode": "ReadWriteMount",
+        "jobOutputType": "uri_folder",
+    }
+    return outputs
