@@ -1,0 +1,40 @@
+"""The plain script: pandas reads the CSV, the same pipeline scores it in process, pandas writes it.
+
+Runs in the model's environment: ``python -m benchmarks.plain BUNDLE INPUT OUTPUT`` prints one JSON object with the
+seconds of its work (without starting Python and importing) and its peak memory in bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from aml.bundle import open_bundle
+from aml.columns import rows_from_table
+from aml.forest import Scorer
+
+
+def main(bundle: Path, source: Path, target: Path) -> None:
+    """Scores `source` into `target` and prints the figures."""
+    opened = open_bundle(bundle)
+    scorer = Scorer(opened.pipeline)
+    began = time.perf_counter()
+    frame = pd.read_csv(source, parse_dates=["FechaHora"])
+    rows = rows_from_table(pa.Table.from_pandas(frame, preserve_index=False), opened.contract).rows
+    scores = scorer.scores(rows)
+    frame["anomaly"] = scorer.anomalies(scores)
+    frame["anomaly_score"] = scores
+    frame.to_csv(target, sep=";", index=False)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "rows": len(frame)}))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
