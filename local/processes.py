@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -100,10 +103,41 @@ def start(
     return Child(name, process, log)
 
 
+stop_requested = threading.Event()
+"""Set by the signal handlers of our commands. A handler that raised could do so between a process's start and the line
+that remembers it, and orphan it; so waiting looks at this instead."""
+
+
+class StopRequestedError(LocalCloudError):
+    """Ctrl-C or SIGTERM came while something was starting."""
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal ask to stop, once and in order; asking again does not cut that short."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop_requested.is_set():
+            print("\nStill stopping; storage is being written.", flush=True)
+        stop_requested.set()
+
+    stop_requested.clear()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, ask) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        stop_requested.clear()
+
+
 def wait_until(ready: Callable[[], bool], child: Child, timeout: float) -> None:
     """Return when `ready()` says so; LocalCloudError when `child` dies first or `timeout` seconds pass."""
     deadline = time.monotonic() + timeout
     while not ready():
+        if stop_requested.is_set():
+            raise StopRequestedError(f"Stopped while {child.name} was starting.")
         if not child.running():
             raise LocalCloudError(child.obituary())
         if time.monotonic() > deadline:

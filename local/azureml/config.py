@@ -59,6 +59,6 @@ class Config:
     def long_uri(self) -> str:
         """Prefix of azureml:// URIs that name the workspace in full."""
         return (
-            f"azureml://subscriptions/{self.subscription}/resourcegroups/{self.resource_group}"
+            f"azureml://subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
             f"/workspaces/{self.workspace}"
         )

@@ -267,6 +267,7 @@ class Deployments:
         instances = int((document.get("sku") or {}).get("capacity") or 1)
         return ServerSpec(
             folder=folder,
+            root=folder / "code",
             python=python,
             script=script,
             model_dir=await self._fetch_model(properties["model"], folder),

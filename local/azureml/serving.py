@@ -31,6 +31,8 @@ class ServerSpec:
 
     folder: Path
     """Holds code and model, and is nobody else's."""
+    root: Path
+    """The code snapshot's root, where the server is started and which it puts on sys.path."""
     python: Path
     script: Path
     model_dir: Path | None
@@ -76,7 +78,7 @@ async def start_server(spec: ServerSpec, client: aiohttp.ClientSession) -> Infer
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=spec.script.parent,
+            cwd=spec.root,
             env=dict(spec.environment) | _settings(spec),
             start_new_session=True,
         )
@@ -104,8 +106,8 @@ def _arguments(spec: ServerSpec, port: int) -> list[str]:
 
 
 def _settings(spec: ServerSpec) -> dict[str, str]:
-    # the server puts the application root on sys.path, and nothing else of the snapshot
-    return {"AML_APP_ROOT": str(spec.script.parent)}
+    # over what a client sends back: the cloud lists its own values of these among the deployment's variables
+    return {"AML_APP_ROOT": str(spec.root)}
 
 
 async def _wait_ready(

@@ -23,9 +23,10 @@ class HostStoppingError(Exception):
 class Outage:
     """One caller's view of storage: `patiently` repeats an operation until storage answers or the host stops."""
 
-    def __init__(self, what: str, stopping: asyncio.Event) -> None:
+    def __init__(self, what: str, stopping: asyncio.Event, *, first_pause: float = 0.5) -> None:
         self._what = what
         self._stopping = stopping
+        self._first_pause = first_pause
 
     async def patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         """The operation's answer; errors of the caller (4xx, such as a missing blob) are raised as they are.
@@ -33,7 +34,7 @@ class Outage:
         Raises:
             HostStoppingError: the host stops and storage does not answer.
         """
-        pause = 0.5
+        pause = self._first_pause
         while True:
             try:
                 answer = await operation()
@@ -42,10 +43,10 @@ class Outage:
                     raise
                 if self._stopping.is_set():
                     raise HostStoppingError from error
-                if pause == 0.5:
+                if pause == self._first_pause:
                     _log.warning("%s: storage does not answer, trying again (%s)", self._what, _first_line(error))
             else:
-                if pause > 0.5:
+                if pause > self._first_pause:
                     _log.info("%s: storage answers again", self._what)
                 return answer
             await pause_unless(self._stopping, pause)

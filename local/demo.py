@@ -1,0 +1,220 @@
+"""`make demo`: a dataset is dropped, its model goes into service, a file is dropped and comes back scored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobServiceClient
+
+from local.cloud import LocalCloud, sole_user
+from local.ports import COMPONENTS, Ports
+from local.processes import LocalCloudError, StopRequestedError, stop_requested, stopping_on_signals
+from local.sample_data import Reading, hourly_gas, plain_csv, spanish_csv, with_faults
+
+_FOLDER = Path(".local/demo")
+_DEADLINE_SECONDS = 180.0
+_POLL_SECONDS = 0.2
+_SEED = 20261101
+_TRAINING_DAYS = 365
+_SCORED_DAYS = 14
+_FIRST_SCORED_DAY = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
+_UNREADABLE = (40,)
+_LINES_SHOWN = 6
+_DATASET = "gas/consumption.csv"
+_FILE = "gas/november.csv"
+_GOOD_ENDS = ("live", "completed")
+_BAD_ENDS = ("rejected", "superseded", "invalid", "failed")
+
+
+class DemoError(Exception):
+    """The demo did not come to a good end; the message says why."""
+
+
+class Story:
+    """Prints what happens, each line with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self._began
+
+    def tell(self, what: str, detail: str = "") -> None:
+        """One line."""
+        print(f"{self.seconds:6.1f} s  {what:<16} {detail}".rstrip(), flush=True)
+
+
+def main() -> int:
+    """The command; 0 when a scored file came back, 1 with the reason otherwise."""
+    story = Story()
+    with stopping_on_signals():
+        try:
+            with LocalCloud(_emptied(_FOLDER), _ports(), scan_interval=1.0) as cloud:
+                story.tell("cloud up", "Azurite, Azure ML emulator, Functions host")
+                _Demo(cloud, story).play()
+        except StopRequestedError:
+            print("\nStopped.")
+            return 130
+        except (DemoError, LocalCloudError) as error:
+            print(f"\nThe demo failed after {story.seconds:.0f} s: {error}", file=sys.stderr)
+            print(f"The logs are in {_FOLDER / 'logs'}.", file=sys.stderr)
+            return 1
+    print(f"\nDone in {story.seconds:.1f} s. Next: `make up`, and drop files of your own.")
+    return 0
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder of the demo without what an earlier one left; LocalCloudError while that one still runs."""
+    with sole_user(folder):
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+    return folder
+
+
+def _ports() -> Ports:
+    taken = Ports().taken(list(COMPONENTS))
+    if not taken:
+        return Ports()
+    numbers = ", ".join(str(getattr(Ports(), name)) for name in taken)
+    print(f"          ports            {numbers} in use: taking free ones instead")
+    return Ports.free()
+
+
+class _Demo:
+    """One run of the demo on a running cloud."""
+
+    def __init__(self, cloud: LocalCloud, story: Story) -> None:
+        self._cloud = cloud
+        self._story = story
+        self._blobs = BlobServiceClient.from_connection_string(cloud.connection_string)
+        clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED)  # noqa: DTZ001 - as above
+        self._training = clean[: _TRAINING_DAYS * 24]
+        self._scored = with_faults(clean[_TRAINING_DAYS * 24 :])
+
+    def play(self) -> None:
+        """From the drop of the dataset to the scored file."""
+        with self._blobs:
+            self._drop("datasets", _DATASET, plain_csv(self._training), f"{len(self._training):,} hourly rows")
+            self._follow(f"datasets/{_DATASET}")
+            self._drop(
+                "incoming", _FILE, spanish_csv(self._scored, unreadable=_UNREADABLE), f"{len(self._scored):,} rows"
+            )
+            run = self._follow(f"incoming/{_FILE}")
+            folder = self._fetch_results()
+        self._show(folder, run)
+
+    def _drop(self, container: str, name: str, text: str, size: str) -> None:
+        try:
+            self._blobs.get_blob_client(container, name).upload_blob(text.encode())
+        except ResourceNotFoundError as error:
+            raise DemoError(f"the app has not made the container {container!r}") from error
+        kind = "dataset dropped" if container == "datasets" else "file dropped"
+        self._story.tell(kind, f"{container}/{name} ({size})")
+
+    def _follow(self, blob: str) -> dict[str, Any]:
+        """Tell each state that the run of this blob enters, until its end; the run record."""
+        told = 0
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while True:
+            run = self._find_run(blob)
+            history = run["history"] if run else []
+            for step in history[told:]:
+                self._story.tell(f"  {step['state']}", describe(step, run))
+            told = len(history)
+            state = history[-1]["state"] if history else "not yet seen"
+            if run and state in _GOOD_ENDS:
+                return run
+            if run and state in _BAD_ENDS:
+                raise DemoError(f"the run of {blob} ended {state}: {why(run)}")
+            if time.monotonic() > deadline:
+                raise DemoError(f"{blob} is {state} after {_DEADLINE_SECONDS:.0f} s; {why(run or {})}")
+            self._check_cloud()
+
+    def _find_run(self, blob: str) -> dict[str, Any]:
+        """The record of the blob's run, read as anybody would read it; empty when there is none yet."""
+        container = self._blobs.get_container_client("runs")
+        try:
+            names = list(container.list_blob_names(name_starts_with="gas/"))
+        except ResourceNotFoundError:
+            return {}
+        for name in names:
+            run: dict[str, Any] = json.loads(container.download_blob(name).readall())
+            if run["blob"] == blob:
+                return run
+        return {}
+
+    def _check_cloud(self) -> None:
+        for child in self._cloud.children:
+            if not child.running():
+                raise LocalCloudError(child.obituary())
+        if stop_requested.wait(_POLL_SECONDS):
+            raise StopRequestedError("Stopped.")
+
+    def _fetch_results(self) -> Path:
+        """Copy what the app wrote out of the storage, which stops with the demo."""
+        for container in ("datasets", "incoming", "results", "runs"):
+            client = self._blobs.get_container_client(container)
+            for name in client.list_blob_names():
+                path = _FOLDER / container / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(client.download_blob(name).readall())
+        return _FOLDER / "results/gas"
+
+    def _show(self, folder: Path, run: dict[str, Any]) -> None:
+        scored = (folder / "november_scored.csv").read_text(encoding="utf-8")
+        print("\nresults/gas/november_scored.csv begins:")
+        for line in scored.splitlines()[:_LINES_SHOWN]:
+            print(f"  {line}")
+        rows = list(csv.DictReader(io.StringIO(scored), delimiter=";"))
+        print(f"\n{flagged_table(rows, self._scored)}")
+        counts = ", ".join(f"{name} {number}" for name, number in run["counts"].items())
+        print(f"\nIts manifest counts: {counts}.")
+        print(f"Everything lies in {_FOLDER}: datasets/, incoming/, results/, runs/ (copied out), logs/.")
+
+
+def describe(step: dict[str, Any], run: dict[str, Any]) -> str:
+    """What is worth saying about a state that a run entered."""
+    if step["state"] == "evaluated":
+        numbers = {name: value for name, value in (run.get("metrics") or {}).items() if isinstance(value, float)}
+        return ", ".join(f"{name} {value:.3g}" for name, value in list(numbers.items())[:4])
+    return str(step.get("note") or "")
+
+
+def why(run: dict[str, Any]) -> str:
+    """The record's own words for what went wrong."""
+    error = run.get("error")
+    if error:
+        return f"{error['code']}: {error['message']}"
+    verdict = run.get("verdict") or {}
+    return "; ".join(verdict.get("reasons", [])) or "its record names no error"
+
+
+def flagged_table(rows: Sequence[Mapping[str, str]], readings: Sequence[Reading]) -> str:
+    """The rows that were flagged beside what was really done to them, and how many of the faults were hit."""
+    flagged = [row for row, scored in enumerate(rows) if scored["anomaly"] == "1"]
+    lines = [f"Flagged: {len(flagged)} of {len(rows)} rows (left: the file; right: what the generator had done to it)"]
+    for row in flagged:
+        values = rows[row]
+        line = f"  {values['Fecha_Hora']}  {values['Caudal_m3h']:>9}  score {float(values['anomaly_score']):.3f}"
+        lines.append(f"{line}  {readings[row].fault}".rstrip())
+    faults = {reading.fault for reading in readings if reading.fault}
+    hit = {readings[row].fault for row in flagged} & faults
+    lines.append(f"Faults hit: {len(hit)} of {len(faults)} ({', '.join(sorted(hit)) or 'none'}).")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
