@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from aml.contract import DatasetContract, contract_names, load_contract
+from shared.claims import Claim, is_claimed
 from shared.errors import (
     ConflictError,
     DropscoreError,
@@ -40,6 +41,7 @@ from shared.storage import BlobInfo, BlobStore
 
 _log = logging.getLogger(__name__)
 COLOURS = ("blue", "green")
+_VALIDATION_CLAIM = timedelta(minutes=5)
 
 
 class Retraining:
@@ -100,24 +102,27 @@ class Retraining:
 
     def advance(self, held: Held) -> Run:
         """Takes the run as far as it goes without waiting; returns it as it then stands."""
-        while True:
-            state = State(held.run.state)
-            if state not in OPEN:
-                return held.run
-            try:
-                after = self._overtaken(held) or self._steps[state](held)
-            except ConflictError:
-                return self._runs.load(held.run.dataset, held.run.id).run  # somebody else is moving it
-            except InvalidInputError as error:
-                after = self._end(held, State.INVALID if state is State.RECEIVED else State.FAILED, error)
-            except GiveUpError as error:
-                after = self._end(held, State.FAILED, error)
-            except TryAgainError as error:
-                _log.warning("run %s stays %s: %s", held.run.id, state, error, extra=error.where)
-                return held.run
-            if after is None:
-                return held.run
-            held = after
+        try:
+            while (after := self._look(held)) is not None:
+                held = after
+        except ConflictError:
+            return self._runs.load(held.run.dataset, held.run.id).run  # somebody else is moving it
+        return held.run
+
+    def _look(self, held: Held) -> Held | None:
+        """One step; None when there is nothing to do at the moment."""
+        state = State(held.run.state)
+        if state not in OPEN:
+            return None
+        try:
+            return self._overtaken(held) or self._steps[state](held)
+        except GiveUpError as error:
+            return self._end(held, State.FAILED, error)
+        except ConflictError:
+            raise
+        except TryAgainError as error:
+            _log.warning("run %s stays %s: %s", held.run.id, state, error, extra=error.where)
+            return None
 
     def _move(self, held: Held, state: State, note: str | None = None, **changes: Any) -> Held:
         if state not in moves(State(held.run.state)):
@@ -144,21 +149,32 @@ class Retraining:
             return None
         return self._move(held, State.SUPERSEDED, f"overtaken by {newer[0].id} ({newer[0].blob})")
 
-    def _validate(self, held: Held) -> Held:
-        run = held.run
-        drop = place(*run.blob.split("/", 1))
-        require_known(drop, contract_names())
-        contract = load_contract(run.dataset)
-        source = BlobSource(self._blobs, drop.container, drop.name, run.etag)
+    def _validate(self, held: Held) -> Held | None:
+        """Reads the dataset, which may take minutes: claimed, so that the timer's next look does not begin it again."""
+        if is_claimed(held.run, self._clock()):
+            return None
+        claim = Claim(self._runs, held, self._clock, _VALIDATION_CLAIM)
+        claim.take(held.run)
+        run = claim.run
         try:
+            drop = place(*run.blob.split("/", 1))
+            require_known(drop, contract_names())
+            contract = load_contract(run.dataset)
+            source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
             data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8])
+            self._blobs.put(TRAINING, f"{_folder(run)}/latest.arrow", write_table(data.latest))
+            self._history.remember(contract, run.blob, data.latest)
+        except InvalidInputError as error:
+            return self._end(claim.held, State.INVALID, error)
         except (ConflictError, NotFoundError):
             if self._is_current(run):
                 raise
-            return self._move(held, State.SUPERSEDED, "the dataset was replaced or removed before it was read")
-        self._blobs.put(TRAINING, f"{_folder(run)}/latest.arrow", write_table(data.latest))
-        self._history.remember(contract, run.blob, data.latest)
-        return self._move(held, State.VALIDATED, data=data.found)
+            note = "the dataset was replaced or removed before it was read"
+            return self._move(claim.held, State.SUPERSEDED, note, claimed_until=None)
+        except Exception:
+            claim.release()
+            raise
+        return self._move(claim.held, State.VALIDATED, data=data.found, claimed_until=None)
 
     def _is_current(self, run: Run) -> bool:
         try:

@@ -136,24 +136,29 @@ class AzureMLWorkspace:
         self._credential = credential
 
     def start_training(self, job: TrainingJob) -> None:
-        from azure.ai.ml import Input, Output, load_job
+        from azure.ai.ml import load_job
 
         if self.job(job.name) is not None:
             return
         folder = f"azureml://datastores/{self._settings.aml_datastore}/paths/{job.folder}"
         with _translated(), _snapshot() as code:
             asset = self._data_asset(job, f"{folder}/data.parquet")
-            command = load_job(_AML / "jobs" / "train.yml")
-            command.name = job.name
-            command.display_name = f"{job.dataset} {job.run}"
-            command.compute = self._settings.aml_compute
-            command.tags = dict(job.tags)
-            command.inputs["dataset"] = job.dataset
-            command.inputs["data"] = Input(type="uri_file", path=asset)
-            command.inputs["contamination"] = job.contamination
-            command.outputs["model"] = Output(type="custom_model", path=f"{folder}/model")
+            command = load_job(
+                _AML / "jobs" / "train.yml",
+                params_override=[
+                    {"name": job.name},
+                    {"display_name": f"{job.dataset} {job.run}"},
+                    {"experiment_name": f"dropscore-{job.dataset}"},
+                    {"compute": self._settings.aml_compute},
+                    {"code": str(code)},
+                    {"tags": dict(job.tags)},
+                    {"inputs.dataset": job.dataset},
+                    {"inputs.contamination": job.contamination},
+                    {"inputs.data.path": asset},
+                    {"outputs.model.path": f"{folder}/model"},
+                ],
+            )
             command.environment = self._environment(command.environment)
-            command.code = str(code)
             self._client.jobs.create_or_update(command)
 
     def _data_asset(self, job: TrainingJob, path: str) -> str:
@@ -168,14 +173,19 @@ class AzureMLWorkspace:
         return f"azureml:{asset.name}:{asset.version}"
 
     def _environment(self, declared: Environment) -> str:
-        """The environment of training and serving alike, its version the digest of what it is built from."""
-        declared.name = _ENVIRONMENT
+        """The environment that a YAML file declares inline, registered once; its version the digest of what it is."""
+        from azure.ai.ml.entities import Environment
+
         conda = (_AML / "env" / "conda.yml").read_bytes()
-        declared.version = hashlib.sha256(declared.image.encode() + conda).hexdigest()[:12]
+        version = hashlib.sha256(declared.image.encode() + conda).hexdigest()[:12]
         try:
-            found = self._client.environments.get(declared.name, version=declared.version)
+            found = self._client.environments.get(_ENVIRONMENT, version=version)
         except ResourceNotFoundError:
-            found = self._client.environments.create_or_update(declared)
+            found = self._client.environments.create_or_update(
+                Environment(
+                    name=_ENVIRONMENT, version=version, image=declared.image, conda_file=_AML / "env" / "conda.yml"
+                )
+            )
         return f"azureml:{found.name}:{found.version}"
 
     def job(self, name: str) -> JobStatus | None:

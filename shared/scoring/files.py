@@ -20,6 +20,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from aml.contract import DatasetContract, contract_names, load_contract
+from shared.claims import Claim, is_claimed
 from shared.errors import ConflictError, GiveUpError, NotFoundError, TryAgainError
 from shared.naming import INCOMING, RESULTS, STATE, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
@@ -42,16 +43,22 @@ _REQUEST_IDS_KEPT = 100
 
 @dataclass(frozen=True)
 class BlobSource:
-    """One version of a blob as a source of bytes; reading fails with `ConflictError` once the blob has changed."""
+    """One version of a blob as a source of bytes; reading fails with `ConflictError` once the blob has changed.
+
+    `alive` is called for every piece: whoever reads a large blob renews his claim there.
+    """
 
     blobs: BlobStore
     container: str
     name: str
     etag: str
+    alive: Callable[[], None]
 
     def open(self) -> Iterator[bytes]:
         """See `shared.tables.Source.open`."""
-        return self.blobs.pieces(self.container, self.name, self.etag)
+        for piece in self.blobs.pieces(self.container, self.name, self.etag):
+            self.alive()
+            yield piece
 
 
 class _ResultWriter:
@@ -137,69 +144,49 @@ class FileScoring:
         Raises:
             Exception: whatever nobody expected; the claim is given back, so that the host's next try finds it free.
         """
-        if held.run.state in ENDS or self._is_claimed(held.run):
+        if held.run.state in ENDS or is_claimed(held.run, self._clock()):
             return held.run
+        claim = Claim(self._runs, held, self._clock, timedelta(seconds=self._settings.score_claim_seconds))
         try:
-            held = self._claim(held)
+            self._begin(claim)
         except ConflictError:
             return self._runs.load(held.run.dataset, held.run.id).run  # another instance took it first
-        work = _Work(held)
         try:
-            self._score(work)
+            self._score(claim)
         except ConflictError as error:
-            self._after_conflict(work, error)
+            return self._after_conflict(claim, error)
         except GiveUpError as error:
-            work.held = self._runs.save(work.held, work.held.run.failed("failed", self._clock(), error))
-            _log.warning("run %s failed: %s", work.held.run.id, error, extra=error.where)
+            claim.save(claim.run.failed("failed", self._clock(), error))
+            _log.warning("run %s failed: %s", claim.run.id, error, extra=error.where)
         except TryAgainError as error:
-            self._wait(work, error)
+            self._wait(claim, error)
         except Exception:
-            self._runs.save(work.held, work.held.run.model_copy(update={"claimed_until": None}))
+            claim.release()
             raise
-        return work.held.run
+        return claim.run
 
-    def _is_claimed(self, run: Run) -> bool:
-        return run.claimed_until is not None and run.claimed_until > self._clock()
+    def _begin(self, claim: Claim) -> None:
+        attempts = claim.run.attempts + 1
+        claim.take(claim.run.entered("scoring", self._clock(), attempts=attempts, error=None, not_before=None))
 
-    def _claim(self, held: Held) -> Held:
-        now = self._clock()
-        claimed = {"claimed_until": now + timedelta(seconds=self._settings.score_claim_seconds), "not_before": None}
-        run = held.run.entered("scoring", now, None, attempts=held.run.attempts + 1, error=None, **claimed)
-        return self._runs.save(held, run)
-
-    def _renew(self, work: _Work) -> None:
-        """A sign of life, once half of the claim has passed."""
-        now, claim = self._clock(), timedelta(seconds=self._settings.score_claim_seconds)
-        until = work.held.run.claimed_until
-        if until is not None and until - now < claim / 2:
-            work.held = self._runs.save(work.held, work.held.run.model_copy(update={"claimed_until": now + claim}))
-
-    def _wait(self, work: _Work, error: TryAgainError) -> None:
-        run = work.held.run
-        doubled = timedelta(minutes=self._settings.score_retry_minutes) * 2 ** min(run.attempts - 1, 10)
+    def _wait(self, claim: Claim, error: TryAgainError) -> None:
+        doubled = timedelta(minutes=self._settings.score_retry_minutes) * 2 ** min(claim.run.attempts - 1, 10)
         not_before = None if error.code == "no_live_model" else self._clock() + min(doubled, _LONGEST_WAIT)
-        waiting = run.failed("waiting", self._clock(), error).model_copy(update={"not_before": not_before})
-        work.held = self._runs.save(work.held, waiting)
-        _log.info("run %s waits: %s", run.id, error, extra=error.where)
+        claim.save(claim.run.failed("waiting", self._clock(), error).model_copy(update={"not_before": not_before}))
+        _log.info("run %s waits: %s", claim.run.id, error, extra=error.where)
 
-    def _after_conflict(self, work: _Work, error: ConflictError) -> None:
+    def _after_conflict(self, claim: Claim, error: ConflictError) -> Run:
         """The input was replaced, or another instance holds the run by now: find out which, and never write over it."""
-        run = work.held.run
-        drop = place(*run.blob.split("/", 1))
-        if self._current_etag(drop) != run.etag:
-            note = "the file was replaced or removed; its newer version has a run of its own"
-            try:
-                work.held = self._runs.save(
-                    work.held, run.entered("superseded", self._clock(), note, claimed_until=None)
-                )
-            except ConflictError:
-                work.held = self._runs.load(run.dataset, run.id)
-            return
+        run = claim.run
         current = self._runs.load(run.dataset, run.id)
-        if current.etag == work.held.etag:
-            self._wait(work, error)  # a result was written by somebody else meanwhile: look again later
+        if current.etag != claim.held.etag:
+            return current.run
+        if self._current_etag(place(*run.blob.split("/", 1))) == run.etag:
+            self._wait(claim, error)  # a result was written by somebody else meanwhile: look again later
         else:
-            work.held = current
+            note = "the file was replaced or removed; its newer version has a run of its own"
+            claim.save(run.entered("superseded", self._clock(), note, claimed_until=None))
+        return claim.run
 
     def _current_etag(self, drop: Drop) -> str | None:
         try:
@@ -207,33 +194,33 @@ class FileScoring:
         except NotFoundError:
             return None
 
-    def _score(self, work: _Work) -> None:
-        started, run = self._clock(), work.held.run
+    def _score(self, claim: Claim) -> None:
+        started, run = self._clock(), claim.run
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
         contract = load_contract(drop.dataset)
         if self._current_etag(drop) != run.etag:
             raise ConflictError("blob_changed", f"The file {run.blob} was replaced or removed.", blob=run.blob)
-        source = BlobSource(self._blobs, drop.container, drop.name, run.etag)
+        source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
         found = survey(source, contract)
-        target = self._target(work)
+        target = self._target(claim)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         before = self._context(run, contract, found)
         with closing(self._targets.connect(target)) as client:
             scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
             table = TableScoring(source, found, contract, scorer, before, self._settings.score_rows_per_request)
-            outputs = self._write(work, drop, contract, found, table)
+            outputs = self._write(claim, drop, contract, found, table)
         manifest = self._manifest(run, found, target, conversation, table, outputs, started)
         body = json.dumps(manifest, indent=2, ensure_ascii=False, default=str).encode()
         self._blobs.put(RESULTS, drop.result("manifest.json"), body, content_type="application/json")
         self._history.remember(contract, run.blob, table.latest)
-        self._finish(work, drop, manifest)
+        self._finish(claim, drop, manifest)
 
-    def _target(self, work: _Work) -> Target:
+    def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record."""
-        target = self._targets.find(work.held.run.dataset)
+        target = self._targets.find(claim.run.dataset)
         model = {"name": target.model, "version": target.version, "deployment": target.deployment, "run": target.run}
-        work.held = self._runs.save(work.held, work.held.run.model_copy(update={"model": model}))
+        claim.note(model=model)
         return target
 
     def _context(self, run: Run, contract: DatasetContract, found: Survey) -> pa.Table:
@@ -250,7 +237,7 @@ class FileScoring:
         return rows
 
     def _write(
-        self, work: _Work, drop: Drop, contract: DatasetContract, found: Survey, table: TableScoring
+        self, claim: Claim, drop: Drop, contract: DatasetContract, found: Survey, table: TableScoring
     ) -> list[dict[str, Any]]:
         scored = _ResultWriter(self._blobs, drop.result("scored.csv"))
         rejected = _ResultWriter(self._blobs, drop.result("rejected.csv"))
@@ -260,8 +247,8 @@ class FileScoring:
             if chunk.rejects:
                 rejected.write(b"" if rejected.size else render_header(REJECTS_HEADER))
                 rejected.write(render_rejects(chunk.rejects))
-            self._renew(work)
-        if self._current_etag(drop) != work.held.run.etag:
+            claim.renew()
+        if self._current_etag(drop) != claim.run.etag:
             raise ConflictError("blob_changed", f"The file {drop.blob} was replaced while it was scored.")
         outputs = [scored.commit()]
         if rejected.size:
@@ -315,8 +302,8 @@ class FileScoring:
             "outputs": outputs,
         }
 
-    def _finish(self, work: _Work, drop: Drop, manifest: dict[str, Any]) -> None:
-        run = work.held.run
+    def _finish(self, claim: Claim, drop: Drop, manifest: dict[str, Any]) -> None:
+        run = claim.run
         done = run.entered(
             "completed",
             self._clock(),
@@ -326,12 +313,5 @@ class FileScoring:
             manifest=f"{RESULTS}/{drop.result('manifest.json')}",
             model={**(run.model or {}), **manifest["model"]},
         )
-        work.held = self._runs.save(work.held, done)
+        claim.save(done)
         _log.info("run %s completed: %s", run.id, manifest["counts"], extra={"blob": run.blob})
-
-
-@dataclass
-class _Work:
-    """The run in hand, replaced with every conditional write of its record."""
-
-    held: Held

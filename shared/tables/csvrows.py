@@ -154,8 +154,6 @@ class Splitter:
         The lines that its quoted field had swallowed are read one by one, never again across line ends: so a file full
         of stray quotes takes linear time. After trouble in the middle the line of the trouble is free again.
         """
-        if self.header is None:
-            raise TableError("bad_header", f"Line {line} should be the header, but it is broken: {_UNCLOSED}.", line)
         self._alone = max(self._alone, read_to if feed.exhausted else read_to - 1)
         return Reject(line, _UNCLOSED if feed.exhausted else _MALFORMED, raw.rstrip("\r\n"))
 
@@ -166,6 +164,9 @@ class Splitter:
         start = 0
         if self.header is None:
             start = self._take_header(rows, raw)
+            if rejects and (self.header is None or rejects[0].line < lines[start - 1]):
+                line, reason = rejects[0].line, rejects[0].reason
+                raise TableError("bad_header", f"Line {line} should be the header, but {reason}.", line)
             if self.header is None:
                 return Block([], [], rejects)
         width = len(self.header)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -206,8 +206,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows as a container hands them out: `lines[i]` is the physical line on which `rows[i]` begins."""
+    """Rows as a container hands them out.
+
+    Attributes:
+        lines: `lines[i]` is the physical line on which `rows[i]` begins.
+        native: positions of columns with fractions that were numbers in the file, not text.
+    """
 
     rows: list[list[str]]
     lines: Sequence[int]
     rejects: list[Reject]
+    native: Set[int] = frozenset()

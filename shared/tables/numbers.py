@@ -19,7 +19,7 @@ _GROUPING = " \u00a0\u202f'\u2019"
 
 _SIGN = r"\s*[+-]?"
 _ONE_MARK = re.compile(rf"{_SIGN}(0*)([.,])(0*)(?:[eE][+-]?0+)?\s*")
-_GROUPED = re.compile(rf"{_SIGN}0{{1,3}}([.,{_GROUPING}])000(?:\1000)*(?:([.,])0*)?\s*")
+_GROUPED = re.compile(rf"{_SIGN}0{{1,3}}(?P<g>[.,{_GROUPING}])000(?:(?P=g)000)*(?:([.,])0*)?\s*")
 _NOT_FINITE = re.compile(rf"{_SIGN}(?:nan|inf|infinity)\s*", re.IGNORECASE)
 
 
@@ -89,9 +89,11 @@ class NumberEvidence:
     _proofs: Counter[str] = field(default_factory=Counter)
     _unclear: Counter[str] = field(default_factory=Counter)
     _groups: set[str] = field(default_factory=set)
+    _native: bool = False
 
-    def add(self, shaped: Shaped) -> None:
-        """Take in the next fields of a number column."""
+    def add(self, shaped: Shaped, native: bool) -> None:
+        """Take in the next fields of a number column. `native`: some were numbers in the file; their mark is the point."""
+        self._native |= native
         distinct = shaped.distinct()
         marked = {kind for kind in distinct if any(mark in kind for mark in _MARKS)}
         if not marked:
@@ -121,15 +123,10 @@ class NumberEvidence:
             if group in other or mark:
                 self._proofs[mark or other[group]] += count
 
-    def decide(self, delimiter: str, native: bool) -> tuple[str, str]:
-        """The decimal mark and the thousands marks.
-
-        Args:
-            delimiter: of the file.
-            native: the file also has numbers that are no text, whose mark is the point.
-        """
+    def decide(self, delimiter: str) -> tuple[str, str]:
+        """The decimal mark and the thousands marks of a file with this delimiter."""
         point, comma = self._proofs["."], self._proofs[","]
-        if native or point > comma:
+        if self._native or point > comma:
             decimal = "."
         elif comma > point:
             decimal = ","

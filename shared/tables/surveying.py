@@ -140,23 +140,23 @@ class _Look:
     def _add(self, block: Block, weighing: bool) -> None:
         columns = text_columns(block.rows, self._columns, self._contract)
         if weighing:
-            self._weigh(columns, block.lines)
+            self._weigh(columns, block)
         if self._under is None or (weighing and not self._counts.rows):
             self._under = self._decide()
         self._counts.add(block, typed(columns, self._under, len(block.rows)), self._contract)
 
-    def _weigh(self, columns: Sequence[TextColumn], lines: Sequence[int]) -> None:
+    def _weigh(self, columns: Sequence[TextColumn], block: Block) -> None:
         for text in columns:
             if text.moments is not None and text.shaped is not None:
                 name = text.column.name
                 evidence = self._times.setdefault(name, TimeEvidence(name))
-                evidence.add(text.shaped, text.moments, lines)
+                evidence.add(text.shaped, text.moments, block.lines)
             elif text.shaped is not None:
-                self._numbers.add(text.shaped)
+                self._numbers.add(text.shaped, self._columns[text.column.name] in block.native)
 
     def _decide(self) -> Dialect:
         dialect = self._table.dialect()
-        decimal, thousands = self._numbers.decide(dialect.delimiter, self._table.native)
+        decimal, thousands = self._numbers.decide(dialect.delimiter)
         times = {name: evidence.decide() for name, evidence in self._times.items()}
         return replace(dialect, decimal=decimal, thousands=thousands, times=times)
 
