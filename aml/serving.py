@@ -137,7 +137,7 @@ def _read_stream(body: bytes) -> pa.Table:
     try:
         table = pa.ipc.open_stream(pa.py_buffer(body)).read_all()
         table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: a column's name is not UTF-8
         raise InputError("bad_arrow", f"The body is not a valid Arrow IPC stream: {error}") from error
     return table
 

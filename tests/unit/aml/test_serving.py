@@ -202,6 +202,7 @@ def test_an_arrow_body_that_is_no_request(service: Service, training_rows: Rows)
 
     assert _refused(service, ARROW, b"")["code"] == "bad_arrow"
     assert _refused(service, ARROW, _stream(rows)[:-400])["code"] == "bad_arrow"
+    assert _refused(service, ARROW, _stream(rows).replace(b"FechaHora", b"Fecha\xffora"))["code"] == "bad_arrow"
     for context in ("4", "-1", "x", "", "9" * 5000):
         assert _refused(service, ARROW, _stream(rows, context))["code"] == "bad_context"
 

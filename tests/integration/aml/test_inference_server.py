@@ -1,0 +1,168 @@
+"""The real training script and the real inference server, in the model's own environment, as in the cloud.
+
+The snapshot holds `aml/` alone and the server starts elsewhere, so nothing of the checkout can help them.
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import requests
+
+from aml.bundle import open_bundle
+from aml.forest import Scorer
+from aml.rows import Rows, single_series
+from local.environments import ensure_environment
+from local.processes import free_ports, start, wait_until
+
+_ROOT = Path(__file__).resolve().parents[3]
+_HOUR_US = 3_600_000_000
+_ARROW = "application/vnd.apache.arrow.stream"
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    url: str
+    scorer: Scorer
+    rows: Rows
+
+    def post(self, body: bytes, content_type: str) -> requests.Response:
+        return requests.post(f"{self.url}/score", data=body, headers={"Content-Type": content_type}, timeout=30)
+
+    def post_json(self, request: object) -> requests.Response:
+        return self.post(json.dumps(request).encode(), "application/json; charset=utf-8")
+
+
+def _hourly(days: int) -> Rows:
+    hours = np.arange(days * 24)
+    values = np.random.default_rng(4).gamma(20, 1 + 0.5 * np.sin(hours / 24 * 2 * np.pi))
+    return single_series(1_704_067_200_000_000 + hours * _HOUR_US, values)
+
+
+def _table(rows: Rows) -> pa.Table:
+    return pa.table({"FechaHora": pa.array(rows.time, pa.timestamp("us")), "VolCorrected": rows.value})
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _records(rows: Rows) -> list[dict[str, Any]]:
+    times = pa.array(rows.time, pa.timestamp("us")).cast(pa.string()).to_pylist()
+    return [{"FechaHora": t, "VolCorrected": v} for t, v in zip(times, rows.value.tolist(), strict=True)]
+
+
+def _train(python: Path, snapshot: Path, data: Path, model: Path) -> subprocess.CompletedProcess[str]:
+    command: list[str | Path] = [python, "-m", "aml.train", "--dataset", "gas", "--data", data, "--model", model]
+    return subprocess.run(command, cwd=snapshot, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    conda = (_ROOT / "aml/env/conda.yml").read_text(encoding="utf-8")
+    return ensure_environment(conda, _ROOT / ".local/envs")
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("snapshot")
+    shutil.copytree(_ROOT / "aml", folder / "aml", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endpoint(python: Path, snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Endpoint]:
+    folder = tmp_path_factory.mktemp("endpoint")
+    rows = _hourly(days=20)
+    pyarrow.parquet.write_table(_table(rows), folder / "data.parquet")
+    registered = folder / "model_dir" / "model"  # a registered folder keeps its name inside the model directory
+    trained = _train(python, snapshot, folder / "data.parquet", registered)
+    assert trained.returncode == 0, trained.stderr
+    port, health_port = free_ports(2)
+    command: list[str | Path] = [python.parent / "azmlinfsrv", "--entry_script", snapshot / "aml/score.py"]
+    command += ["--model_dir", folder / "model_dir", "--worker_count", "1"]
+    command += ["--port", str(port), "--health_port", str(health_port)]
+    names = {"DROPSCORE_MODEL_NAME": "iforest_gas", "DROPSCORE_MODEL_VERSION": "3"}
+    server = start("azmlinfsrv", command, log=folder / "log", env={**os.environ, **names}, cwd=folder)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: _healthy(url), server, timeout=60)
+        yield _Endpoint(url, Scorer(open_bundle(registered / "bundle.joblib").pipeline), rows)
+    finally:
+        server.stop()
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:  # refused, or accepted by a worker that is still starting
+        return False
+
+
+def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpoint: _Endpoint) -> None:
+    answers = []
+    for first, last in [(0, 100), (100, 101), (101, 480)]:
+        context = min(first, 23)
+        chunk = _table(endpoint.rows.take(slice(first - context, last)))
+        response = endpoint.post(
+            _stream(chunk.replace_schema_metadata({"dropscore.context_rows": str(context)})), _ARROW
+        )
+        assert (response.status_code, response.headers["Content-Type"]) == (200, _ARROW)
+        answers.append(pa.ipc.open_stream(response.content).read_all())
+
+    table = pa.concat_tables(answers)
+
+    scores = endpoint.scorer.scores(endpoint.rows)
+    assert table.schema.metadata == {b"dropscore.model": b"iforest_gas", b"dropscore.version": b"3"}
+    assert table["anomaly_score"].to_pylist() == scores.tolist()
+    assert table["anomaly"].to_pylist() == endpoint.scorer.anomalies(scores).tolist()
+
+
+def test_json_speaks_the_earlier_systems_contract_with_the_same_numbers(endpoint: _Endpoint) -> None:
+    records = _records(endpoint.rows)
+
+    response = endpoint.post_json({"data": records[30:], "context": records[:30]})
+
+    scores = endpoint.scorer.scores(endpoint.rows)[30:].tolist()
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    answer = response.json()
+    assert (answer["ok"], answer["rows"], answer["model"]) == (True, 450, {"name": "iforest_gas", "version": "3"})
+    assert [row["anomaly_score"] for row in answer["predictions"]] == scores
+    assert [row["VolCorrected"] for row in answer["preview"]] == endpoint.rows.value[30:40].tolist()
+    lines = base64.b64decode(answer["csv_base64"]).decode().splitlines()
+    assert (lines[0], len(lines)) == ("FechaHora;VolCorrected;anomaly;anomaly_score", 451)
+
+
+def test_a_request_at_fault_is_answered_in_words_and_the_worker_lives_on(endpoint: _Endpoint) -> None:
+    refused = [
+        endpoint.post_json({"data": [{"FechaHora": "2024-01-01", "VolCorrected": "a lot"}]}),
+        endpoint.post(b"no stream", _ARROW),
+        endpoint.post(b"a;b", "text/csv"),
+    ]
+
+    assert [response.status_code for response in refused] == [400, 400, 415]
+    assert [response.json()["code"] for response in refused] == ["bad_row", "bad_arrow", "unsupported_content_type"]
+    assert refused[0].json()["error"] == "Row 1: VolCorrected is not a number: 'a lot'."
+    assert endpoint.post_json({"data": _records(endpoint.rows.take(slice(0, 1)))}).json()["rows"] == 1
+
+
+def test_the_job_refuses_bad_data_with_exit_code_2_and_one_line(python: Path, snapshot: Path, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("Date;Value\n2024-01-01;1\n")
+
+    job = _train(python, snapshot, tmp_path / "data.csv", tmp_path / "model")
+
+    assert (job.returncode, job.stdout) == (2, "")
+    assert job.stderr == "too_few_rows: 1 usable rows are too few; at least 336 are needed.\n"
