@@ -82,9 +82,10 @@ def check(found: Survey, contract: DatasetContract) -> None:
         return
     span = found.last_time - found.first_time
     if span < timedelta(days=rules.min_days):
+        tenths = span * 10 // timedelta(days=1)  # rounded down: "13.0 days; needs at least 13" would help nobody
         raise InvalidInputError(
             "too_few_days",
-            f"The dataset covers {span / timedelta(days=1):.1f} days; training needs at least {rules.min_days:g}.",
+            f"The dataset covers {tenths / 10:.1f} days; training needs at least {rules.min_days:g}.",
         )
 
 
