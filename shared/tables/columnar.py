@@ -38,14 +38,19 @@ def read_parquet(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
 
 def _blocks(parquet: Any, rows: int) -> Iterator[Block]:
     line = 2
+    native = {at for at, kind in enumerate(parquet.schema_arrow.types) if _fractional(kind)}
     try:
         for batch in parquet.iter_batches(batch_size=rows):
             columns = [_texts(column) for column in batch.columns]
             cells = [list(row) for row in zip(*columns, strict=True)]
-            yield Block(cells, range(line, line + len(cells)), [])
+            yield Block(cells, range(line, line + len(cells)), [], native)
             line += len(cells)
     except (pa.ArrowException, OSError) as error:
         raise TableError("unreadable_file", f"The file is no sound Parquet file ({error}).", line) from error
+
+
+def _fractional(kind: Any) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _texts(column: Any) -> list[str]:

@@ -28,10 +28,6 @@ class Table(Protocol):
     def header(self) -> list[str]:
         """Column names as they stand in the file."""
 
-    @property
-    def native(self) -> bool:
-        """Numbers have come that were numbers in the file, not text: their decimal mark is the point."""
-
     def blocks(self) -> Iterator[Block]:
         """All rows, in file order."""
 
@@ -120,7 +116,6 @@ class _TextTable:
         if self._splitter.header is None:
             raise TableError("empty_file", "The file is empty: it has no header and no rows.")
         self.header = self._splitter.header
-        self.native = False
 
     def blocks(self) -> Iterator[Block]:
         while self._begun:
@@ -146,7 +141,6 @@ class _BlockTable:
         self._container = container
         self._rows = rows
         self.header = header
-        self.native = True
 
     def blocks(self) -> Iterator[Block]:
         return self._rows
@@ -161,14 +155,14 @@ class _RecordsTable:
             raise TableError("empty_file", "There are no records.")
         self._records = source.records
         self.header = list(dict.fromkeys(key for record in source.records for key in record))
-        self.native = any(isinstance(value, float) for record in source.records for value in record.values())
 
     def blocks(self) -> Iterator[Block]:
         step = max(1, (BLOCK >> 5) // max(1, len(self.header)))
         for start in range(0, len(self._records), step):
             part = self._records[start : start + step]
             rows = [[json_text(record.get(key)) for key in self.header] for record in part]
-            yield Block(rows, range(start + 2, start + 2 + len(rows)), [])
+            native = {at for record in part for at, key in enumerate(self.header) if isinstance(record.get(key), float)}
+            yield Block(rows, range(start + 2, start + 2 + len(rows)), [], native)
 
     def dialect(self) -> Dialect:
         return Dialect(container="records")

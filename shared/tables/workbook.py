@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import islice
 from typing import IO
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
@@ -36,10 +37,11 @@ def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
     except (CalamineError, zipfile.BadZipFile, OSError) as error:
         raise TableError("unreadable_file", f"The file is no sound Excel workbook ({error}).") from error
     rows = _numbered(sheet)
-    for _, row in rows:
-        while row and not row[-1].strip():
-            row.pop()
-        return row, _blocks(rows, len(row))
+    for _, cells in rows:
+        header = list(map(_text, cells))
+        while not header[-1].strip():
+            header.pop()
+        return header, _blocks(rows, len(header))
     raise TableError("empty_file", f"The sheet {sheet.name!r} is empty: it has no header and no rows.")
 
 
@@ -50,28 +52,28 @@ def _first_sheet(workbook: CalamineWorkbook) -> CalamineSheet:
     raise TableError("empty_file", "The workbook has no visible sheet with cells.")
 
 
-def _numbered(sheet: CalamineSheet) -> Iterator[tuple[int, list[str]]]:
+def _numbered(sheet: CalamineSheet) -> Iterator[tuple[int, Sequence[object]]]:
     """Rows that hold something, with their number in the sheet."""
     for line, cells in enumerate(sheet.iter_rows(), 1):
-        row = [_text(cell) for cell in cells]
-        if any(map(str.strip, row)):
-            yield line, row
+        if any(not isinstance(cell, str) or cell.strip() for cell in cells):
+            yield line, cells
 
 
-def _blocks(numbered: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    rejects: list[Reject] = []
-    for line, row in numbered:
-        if any(row[width:]):
-            rejects.append(Reject(line, f"a value beyond the header's {width} columns", _joined(row)))
-        else:
+def _blocks(numbered: Iterator[tuple[int, Sequence[object]]], width: int) -> Iterator[Block]:
+    while part := list(islice(numbered, _ROWS)):
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        rejects: list[Reject] = []
+        native: set[int] = set()
+        for line, cells in part:
+            row = list(map(_text, cells))
+            if any(row[width:]):
+                rejects.append(Reject(line, f"a value beyond the header's {width} columns", _joined(row)))
+                continue
             rows.append(row[:width])
             lines.append(line)
-        if len(rows) + len(rejects) == _ROWS:
-            yield Block(rows, lines, rejects)
-            rows, lines, rejects = [], [], []
-    yield Block(rows, lines, rejects)
+            native.update(at for at, cell in enumerate(cells) if isinstance(cell, float) and not cell.is_integer())
+        yield Block(rows, lines, rejects, native)
 
 
 def _joined(row: Sequence[str]) -> str:
@@ -89,4 +91,6 @@ def _text(cell: object) -> str:
         # Excel keeps a time as a fraction of a day in a double: below the millisecond there is only noise.
         whole = cell.replace(microsecond=0)
         return str(whole + timedelta(milliseconds=round(cell.microsecond / 1000)))
+    if isinstance(cell, date):  # what the reader makes of a midnight, whatever the cell's format
+        return f"{cell} 00:00:00"
     return str(cell)
