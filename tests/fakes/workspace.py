@@ -1,0 +1,184 @@
+"""An Azure ML workspace in memory, with progress by looks, faults on request, and, where asked for, real training."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aml import train
+from shared.errors import WorkspaceRefusedError
+from shared.naming import TRAINING
+from shared.retraining.workspace import Deployment, Endpoint, JobStatus, ModelVersion, Progress, TrainingJob
+from shared.storage import BlobStore
+
+METRICS: Mapping[str, Any] = {"alert_rate": 0.01, "recall": 0.6, "rows": 400}
+_STATUS = {"under way": "Running", "succeeded": "Completed", "failed": "Failed", "canceled": "Canceled"}
+
+
+@dataclass
+class Job:
+    """A job: it ends as `end` once it has been looked at `looks` times."""
+
+    asked: TrainingJob
+    looks: int
+    end: Progress
+
+
+class FakeWorkspace:
+    """`Workspace` in memory; safe for several threads.
+
+    Attributes:
+        looks: how often a job, an endpoint, a deployment or a change of traffic is seen under way before it is done.
+        metrics: what a job leaves as its metrics; None: nothing; "train": it really trains.
+        job_ends, deployment_ends, endpoint_ends: how what is started from now on ends.
+        effects: how often something was really made or changed, by kind.
+        faults: errors to raise, by method: before the effect, or after it when the flag is set (an answer that is
+            lost on its way).
+    """
+
+    def __init__(self, blobs: BlobStore, *, looks: int = 1, metrics: Mapping[str, Any] | str | None = METRICS) -> None:
+        self._blobs = blobs
+        self._lock = threading.RLock()
+        self._waits: Counter[object] = Counter()
+        self.looks = looks
+        self.metrics = metrics
+        self.job_ends: Progress = "succeeded"
+        self.deployment_ends: Progress = "succeeded"
+        self.endpoint_ends: Progress = "succeeded"
+        self.jobs: dict[str, Job] = {}
+        self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
+        self.endpoints: dict[str, Endpoint] = {}
+        self.deployments: dict[tuple[str, str], Deployment] = {}
+        self.models_deployed: dict[tuple[str, str], ModelVersion] = {}
+        self.effects: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.faults: dict[str, deque[tuple[Exception, bool]]] = defaultdict(deque)
+
+    def fail(self, method: str, *errors: Exception, after: bool = False) -> None:
+        """The next calls of the method raise these errors, one each."""
+        self.faults[method].extend((error, after) for error in errors)
+
+    def start_training(self, job: TrainingJob) -> None:
+        """See `Workspace`."""
+        with self._call("start_training"):
+            if job.name not in self.jobs:
+                self.effects["job"] += 1
+                self.jobs[job.name] = Job(job, self.looks, self.job_ends)
+
+    def job(self, name: str) -> JobStatus | None:
+        """See `Workspace`."""
+        with self._call("job"):
+            job = self.jobs.get(name)
+            if job is None:
+                return None
+            if job.looks > 0:
+                job.looks -= 1
+                return JobStatus("under way", "Running", f"https://studio.test/runs/{name}")
+            if job.looks == 0 and job.end == "succeeded":
+                self._leave_outputs(job.asked)
+                job.looks = -1
+            return JobStatus(job.end, _STATUS[job.end], f"https://studio.test/runs/{name}")
+
+    def _leave_outputs(self, job: TrainingJob) -> None:
+        if isinstance(self.metrics, Mapping):
+            body = json.dumps(self.metrics).encode()
+            self._blobs.put(TRAINING, f"{job.folder}/model/metrics.json", body)
+        elif self.metrics == "train":
+            with tempfile.TemporaryDirectory() as folder:
+                data, model = Path(folder) / "data.parquet", Path(folder) / "model"
+                data.write_bytes(self._blobs.get(TRAINING, f"{job.folder}/data.parquet")[0])
+                share = str(job.contamination)
+                asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
+                if train.main(asked) != 0:
+                    raise AssertionError("training failed")
+                for file in model.iterdir():
+                    self._blobs.put(TRAINING, f"{job.folder}/model/{file.name}", file.read_bytes())
+
+    def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
+        """See `Workspace`."""
+        with self._call("register"):
+            for known in self.versions[model]:
+                if known.tags.get("run") == run:
+                    return known.version
+            if job not in self.jobs:
+                raise WorkspaceRefusedError("workspace_refused", f"There is no job {job}.")
+            self.effects["model"] += 1
+            version = str(len(self.versions[model]) + 1)
+            self.versions[model].append(ModelVersion(model, version, {**tags, "run": run}))
+            return version
+
+    def models(self, model: str) -> Sequence[ModelVersion]:
+        """See `Workspace`."""
+        with self._call("models"):
+            return sorted(self.versions[model], key=lambda each: int(each.version), reverse=True)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """See `Workspace`."""
+        with self._call("endpoint"):
+            found = self.endpoints.get(name)
+            return found and replace(found, progress=self._seen(name, found.progress))
+
+    def start_endpoint(self, name: str, dataset: str) -> None:
+        """See `Workspace`; as in the cloud, what is made anew has no traffic."""
+        with self._call("start_endpoint"):
+            self.effects["endpoint"] += 1
+            url = f"https://{name}.test/score"
+            self.endpoints[name] = Endpoint(name, self.endpoint_ends, url, {})
+            self._waits[name] = self.looks
+
+    def deployment(self, endpoint: str, name: str) -> Deployment | None:
+        """See `Workspace`."""
+        with self._call("deployment"):
+            found = self.deployments.get((endpoint, name))
+            return found and replace(found, progress=self._seen((endpoint, name), found.progress))
+
+    def start_deployment(self, endpoint: str, name: str, model: ModelVersion, run: str) -> None:
+        """See `Workspace`."""
+        with self._call("start_deployment"):
+            key = (endpoint, name)
+            if endpoint not in self.endpoints:
+                raise WorkspaceRefusedError("workspace_refused", f"There is no endpoint {endpoint}.")
+            if key in self.deployments and self.deployments[key].run == run:
+                return
+            if self.endpoints[endpoint].traffic.get(name):
+                raise AssertionError(f"{name} takes traffic and must not be replaced")
+            self.effects["deployment"] += 1
+            self.deployments[key] = Deployment(name, self.deployment_ends, run)
+            self.models_deployed[key] = model
+            self._waits[key] = self.looks
+
+    def start_traffic(self, endpoint: str, deployment: str) -> None:
+        """See `Workspace`."""
+        with self._call("start_traffic"):
+            found = self.endpoints.get(endpoint)
+            if found is None or (endpoint, deployment) not in self.deployments:
+                raise WorkspaceRefusedError("workspace_refused", f"There is no {deployment} at {endpoint}.")
+            if found.traffic != {deployment: 100}:
+                self.effects["traffic"] += 1
+                self.endpoints[endpoint] = replace(found, traffic={deployment: 100})
+                self._waits[endpoint] = self.looks
+
+    def _seen(self, key: object, end: Progress) -> Progress:
+        if self._waits[key] > 0:
+            self._waits[key] -= 1
+            return "under way"
+        return end
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        """One call at a time, with the fault that was asked for before or after its effect."""
+        with self._lock:
+            self.calls[method] += 1
+            faults = self.faults[method]
+            if faults and not faults[0][1]:
+                raise faults.popleft()[0]
+            yield
+            if faults and faults[0][1]:
+                raise faults.popleft()[0]
