@@ -181,6 +181,8 @@ def _make_azurite() -> None:
     # npm and the scripts that it runs look for `node` on PATH
     env = {**os.environ, "PATH": f"{node.node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     command = [*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--loglevel=error"]
+    # npm's own patience, a minute and a half, is too long before somebody hears that no registry answers
+    command += ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"]
     run(command, what="installing Azurite", env=env, cwd=NODE_FOLDER)
 
 

@@ -65,7 +65,7 @@ def run(argv: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None 
 
 def explain(output: str) -> tuple[str, bool]:
     """What an installer's complaint means and what to do, in one line; and whether another installer is no use."""
-    text = output.lower()
+    text = " ".join(output.lower().split())
     for number, (pattern, meaning) in enumerate(_MEANINGS):
         if re.search(pattern, text):
             return meaning, number < _HOPELESS
@@ -105,8 +105,9 @@ _MEANINGS = (
 )
 
 
-def _indent(output: str, lines: int = 12) -> str:
-    return "\n".join(f"    {line}" for line in output.splitlines()[-lines:])
+def _indent(output: str, lines: int = 12, width: int = 160) -> str:
+    told = [line for line in output.splitlines() if line.strip() and "WARNING: Retrying" not in line]
+    return "\n".join(f"    {line[:width]}" for line in told[-lines:])
 
 
 def pip_settings(listing: str) -> dict[str, list[str]]:

@@ -59,7 +59,7 @@ def test_the_certificate_is_passed_on_unless_the_caller_named_one() -> None:
         ("OSError: [Errno 28] No space left on device", "the disk is full", True),
         ("npm error code ENOSPC", "the disk is full", True),
         ("error: failed to create directory: Permission denied (os error 13)", "cannot be written", True),
-        ("because ensurepip is not available.", "apt install python3-venv", False),
+        ("because ensurepip is not\navailable.", "apt install python3-venv", False),
         ("/usr/bin/python3: No module named venv", "apt install python3-venv", False),
         ("ssl.SSLCertVerificationError: CERTIFICATE_VERIFY_FAILED certificate verify failed", "PIP_CERT", False),
         ("npm error code ECONNREFUSED\nnpm error network", "no npm registry answers", False),
