@@ -11,6 +11,7 @@
         ├── NoLiveModelError        no model of the dataset is in service yet
         ├── EndpointUnavailableError
         ├── WorkspaceUnavailableError
+        ├── StorageUnavailableError
         └── ConflictError           somebody else moved the same record first
 
 Every error carries a stable `code` (snake_case, documented in docs/operations.md), a `message` in words for the person
@@ -70,6 +71,10 @@ class EndpointUnavailableError(TryAgainError):
 
 class WorkspaceUnavailableError(TryAgainError):
     """Azure ML's management plane did not answer, throttled, or said 5xx."""
+
+
+class StorageUnavailableError(TryAgainError):
+    """The storage account did not answer, throttled, or said 5xx, although the SDK tried again."""
 
 
 class ConflictError(TryAgainError):

@@ -1,7 +1,8 @@
 """The app's seam to Azure Storage: a few conditional operations on blobs, and messages on a queue.
 
-Foreign exceptions end here: what the rest of the app sees is `NotFoundError`, `ConflictError` or the SDK's own error
-for an outage (which the host's retry is for). The in-memory fake of the tests holds to the same contract suite.
+Foreign exceptions end here: what the rest of the app sees is `NotFoundError`, `ConflictError` or
+`StorageUnavailableError`; only what no code can help, such as a missing role, stays the SDK's own error. The in-memory
+fake of the tests holds to the same contract suite.
 """
 
 from __future__ import annotations
@@ -14,11 +15,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings, StorageErrorCode
 from azure.storage.queue import QueueServiceClient, TextBase64EncodePolicy
 
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, NotFoundError, StorageUnavailableError
 
 ABSENT = ""
 """As an `if_match` condition: the blob must not exist yet."""
@@ -56,7 +64,7 @@ class BlobStore(Protocol):
         """The whole blob, for small ones."""
 
     def pieces(self, container: str, name: str, etag: str) -> Iterator[bytes]:
-        """The blob's bytes piece by piece; `ConflictError` when it is no longer the version `etag`."""
+        """The blob's bytes piece by piece; `ConflictError` when it is no longer the version `etag`, or gone."""
 
     def put(
         self,
@@ -103,13 +111,29 @@ class Queue(Protocol):
 
 @contextmanager
 def _translated(container: str, name: str) -> Iterator[None]:
-    where = f"{container}/{name}"
+    where = f"{container}/{name}".rstrip("/")
     try:
         yield
     except ResourceNotFoundError as error:
         raise NotFoundError("blob_not_found", f"There is no blob {where}.", blob=where) from error
     except (ResourceModifiedError, ResourceExistsError) as error:
-        raise ConflictError("blob_changed", f"The blob {where} was changed by somebody else.", blob=where) from error
+        raise _changed(where) from error
+    except (ServiceRequestError, ServiceResponseError) as error:
+        raise _unavailable(where) from error
+    except HttpResponseError as error:
+        if error.status_code == 429 or (error.status_code or 0) >= 500:
+            raise _unavailable(where) from error
+        if getattr(error, "error_code", None) == StorageErrorCode.INVALID_BLOCK_LIST:
+            raise _changed(where) from error  # another writer's commit discarded what was staged here
+        raise
+
+
+def _changed(where: str) -> ConflictError:
+    return ConflictError("blob_changed", f"The blob {where} was changed by somebody else.", blob=where)
+
+
+def _unavailable(where: str) -> StorageUnavailableError:
+    return StorageUnavailableError("storage_unavailable", "The storage account does not answer.", blob=where)
 
 
 def _condition(if_match: str | None) -> dict[str, Any]:
@@ -136,10 +160,11 @@ class AzureBlobStore:
         self._service = service
 
     def ensure_containers(self, names: Sequence[str]) -> None:
-        present = {container.name for container in self._service.list_containers()}
+        with _translated("", ""):
+            present = {container.name for container in self._service.list_containers()}
         for name in names:
             if name not in present:
-                with suppress(ResourceExistsError):  # another instance was quicker
+                with _translated(name, ""), suppress(ResourceExistsError):  # another instance was quicker
                     self._service.create_container(name)
 
     def info(self, container: str, name: str) -> BlobInfo:
@@ -154,11 +179,16 @@ class AzureBlobStore:
 
     def pieces(self, container: str, name: str, etag: str) -> Iterator[bytes]:
         client = self._service.get_blob_client(container, name)
-        with _translated(container, name):
-            size = client.get_blob_properties(**_condition(etag)).size
+        try:
+            with _translated(container, name):
+                size = client.get_blob_properties(**_condition(etag)).size
             for start in range(0, size, READ_PIECE_BYTES):
-                length = min(READ_PIECE_BYTES, size - start)
-                yield client.download_blob(start, length, **_condition(etag)).readall()
+                with _translated(container, name):
+                    length = min(READ_PIECE_BYTES, size - start)
+                    piece: bytes = client.download_blob(start, length, **_condition(etag)).readall()
+                yield piece
+        except NotFoundError as error:
+            raise _changed(f"{container}/{name}") from error
 
     def put(
         self,
@@ -202,10 +232,8 @@ class AzureBlobStore:
         return bare_etag(str(answer["etag"]))
 
     def delete(self, container: str, name: str) -> None:
-        try:
+        with _translated(container, name), suppress(ResourceNotFoundError):
             self._service.get_blob_client(container, name).delete_blob()
-        except ResourceNotFoundError:
-            return
 
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         client = self._service.get_container_client(container)
@@ -237,9 +265,10 @@ class AzureQueue:
         self._client = service.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy())
 
     def send(self, text: str) -> None:
-        try:
-            self._client.send_message(text)
-        except ResourceNotFoundError:
-            with suppress(ResourceExistsError):  # another instance was quicker
-                self._client.create_queue()
-            self._client.send_message(text)
+        with _translated(self._client.queue_name, ""):
+            try:
+                self._client.send_message(text)
+            except ResourceNotFoundError:
+                with suppress(ResourceExistsError):  # another instance was quicker
+                    self._client.create_queue()
+                self._client.send_message(text)

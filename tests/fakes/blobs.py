@@ -103,9 +103,8 @@ class FakeBlobStore:
         while True:
             self._begin("pieces", container, name)
             with self._lock:
-                blob = self._blob(container, name)
                 self._check(container, name, etag)
-                piece = blob.data[start : start + PIECE_BYTES]
+                piece = self._blob(container, name).data[start : start + PIECE_BYTES]
             if not piece:
                 return
             yield piece
