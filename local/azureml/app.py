@@ -19,6 +19,7 @@ from .config import LOCATION, PROVIDER, Config
 from .deployments import Deployments
 from .endpoints import Endpoints
 from .errors import ArmError, user_error
+from .fleet import Fleet
 from .history import History, discovery
 from .jobs import Jobs
 from .operations import Operations
@@ -50,9 +51,10 @@ class Emulator:
         self._references = References(config, self._store, self._blobs)
         self._workspace = Workspace(config, self._store, self._blobs)
         self._runs = Runs(config, self._store, self._blobs, self._references)
-        self._deployments = Deployments(config, self._store, self._blobs, self._references, self._operations)
+        self._fleet = Fleet(config, self._blobs, self._references)
+        self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
         self._endpoints = Endpoints(config, self._store, self._deployments, self._operations, self._tokens)
-        self._router = Router(config, self._store, self._deployments, self._tokens, random.Random())
+        self._router = Router(config, self._store, self._deployments, self._fleet, self._tokens, random.Random())
         self._ready = False
         self._workspace_routes = Routes()
         self._history_routes = Routes()
@@ -91,15 +93,16 @@ class Emulator:
             self._router.start(client)
             self._endpoints.resume()
             self._runs.resume()
-            starting = asyncio.create_task(self._start_deployments(client))
+            await self._fleet.start(client)
+            starting = asyncio.create_task(self._start_deployments())
             yield
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await self._runs.stop()
-            await self._deployments.stop()
+            await self._fleet.stop()
 
-    async def _start_deployments(self, client: aiohttp.ClientSession) -> None:
-        await self._deployments.start(client)
+    async def _start_deployments(self) -> None:
+        await self._deployments.resume()
         self._ready = True
 
     async def _health(self, request: web.Request) -> web.Response:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import Awaitable, Callable
+
+import yaml
 
 from .arm import Answer, Call, Handler, Routes, resource
 from .blobs import Blobs
@@ -28,7 +31,15 @@ _FIXED = {
 _REQUIRED = {"codes": (), "environments": (), "data": ("dataUri", "dataType"), "models": ("modelUri",)}
 _DEFAULTS: dict[str, Json] = {
     "codes": {},
-    "environments": {"environmentType": "UserCreated", "osType": "Linux", "autoRebuild": "Disabled", "stage": None},
+    "environments": {
+        "properties": {"azureml.labels": "latest"},
+        "environmentType": "UserCreated",
+        "osType": "Linux",
+        "autoRebuild": "Disabled",
+        "stage": "Development",
+        "autoDeleteSetting": None,
+        "intellectualProperty": None,
+    },
     "data": {"autoDeleteSetting": None, "stage": None, "intellectualProperty": None},
     "models": {
         "flavors": {},
@@ -118,7 +129,7 @@ class Assets:
         for required in _REQUIRED[kind]:
             if not asked.get(required):
                 raise user_error(f"The {_LABEL[kind].lower()} has no {required}.")
-        asked = self._with_long_uri(kind, asked)
+        asked = _with_conda_as_json(self._with_long_uri(kind, asked))
         key = f"{kind}/{name}/versions/{version}"
         previous = self._store.get(key)
         if previous:
@@ -126,7 +137,8 @@ class Assets:
         notes: Json = {"description": None, "tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
         before = previous["properties"] if previous else {}
         given = {field: value for field, value in asked.items() if value is not None}
-        properties = notes | _DEFAULTS[kind] | before | given | {"provisioningState": "Succeeded"}
+        own = {"properties": _DEFAULTS[kind].get("properties", {}) | (given.get("properties") or {})}
+        properties = notes | _DEFAULTS[kind] | before | given | own | {"provisioningState": "Succeeded"}
         document = resource(self._config, key, properties, previous)
         self._store.put(key, document)
         location = f"{self._config.url}{document['id']}"
@@ -195,3 +207,14 @@ class Assets:
 
     def _raise_missing(self, kind: str, name: str) -> Json:
         raise not_found(f"{_LABEL[kind]}NotFound", f"{_LABEL[kind]} container with name: {name} not found.")
+
+
+def _with_conda_as_json(asked: Json) -> Json:
+    """The workspace keeps a conda file as JSON text, whatever YAML it was sent."""
+    if not asked.get("condaFile"):
+        return asked
+    try:
+        conda = yaml.safe_load(asked["condaFile"])
+    except yaml.YAMLError as error:
+        raise user_error(f"The conda file is not YAML: {error}") from error
+    return asked | {"condaFile": json.dumps(conda, indent=2)}

@@ -97,12 +97,12 @@ class Jobs:
         command = asked.get("command")
         if not command or not asked.get("environmentId"):
             raise user_error("A command job needs a command and an environmentId.")
-        self._references.asset("environments", asked["environmentId"])
-        if asked.get("codeId"):
-            self._references.asset("codes", asked["codeId"])
         compute = str(asked.get("computeId") or COMPUTE).rsplit("/", 1)[-1]
         if compute.lower() != COMPUTE:
             raise user_error(f"Unknown compute target '{compute}'.", code="ComputeNotFound")
+        self._references.asset("environments", asked["environmentId"])
+        if asked.get("codeId"):
+            self._references.asset("codes", asked["codeId"])
         given = {"inputs": asked.get("inputs") or {}, "outputs": asked.get("outputs") or {}}
         for side, name in required_references(str(command)):
             if name not in given[side]:

@@ -16,6 +16,7 @@ from .config import Config
 from .deployments import Deployments
 from .endpoints import token_audience
 from .errors import Json
+from .fleet import Fleet
 from .serving import InferenceServer
 from .store import Store
 from .tokens import TokenAuthority, TokenError
@@ -58,11 +59,18 @@ class Router:
     """Authenticates, chooses a deployment, holds it to its limits, and streams both bodies."""
 
     def __init__(
-        self, config: Config, store: Store, deployments: Deployments, tokens: TokenAuthority, dice: random.Random
+        self,
+        config: Config,
+        store: Store,
+        deployments: Deployments,
+        fleet: Fleet,
+        tokens: TokenAuthority,
+        dice: random.Random,
     ) -> None:
         self._config = config
         self._store = store
         self._deployments = deployments
+        self._fleet = fleet
         self._tokens = tokens
         self._dice = dice
         self._in_flight: Counter[tuple[str, str]] = Counter()
@@ -74,9 +82,12 @@ class Router:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one scoring request."""
-        own = {name: uuid.uuid4().hex for name in ("x-ms-request-id",)}
-        own["x-request-id"] = request.headers.get("x-request-id", own["x-ms-request-id"])
-        own["Server"] = "azureml-frontdoor"
+        number = str(uuid.uuid4())
+        own = {
+            "x-ms-request-id": number,
+            "x-request-id": request.headers.get("x-request-id", number),
+            "Server": "azureml-frontdoor",
+        }
         try:
             return await self._score(request, own)
         except RefusedError as refusal:
@@ -92,7 +103,7 @@ class Router:
         own |= {DEPLOYMENT_HEADER: deployment, "azureml-model-session": deployment}
         key = (endpoint["name"], deployment)
         limits = self._deployments.limits(*key)
-        server = self._deployments.server(*key)
+        server = self._fleet.server(key)
         if server is None:
             raise RefusedError(503, "ServiceUnavailable", f"Deployment '{deployment}' is not ready.", own)
         if self._in_flight[key] >= limits.in_flight:
@@ -103,6 +114,8 @@ class Router:
                 return await self.forward(request, server, own, deadline)
         except TimeoutError as error:
             raise RefusedError(408, "RequestTimeout", f"No answer within {limits.timeout:g} s.", own) from error
+        except aiohttp.ClientConnectorError as error:
+            raise RefusedError(503, "ServiceUnavailable", f"Deployment '{deployment}' is restarting.", own) from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             raise RefusedError(502, "BadGateway", "The container broke off while it was scoring.", own) from error
         finally:
