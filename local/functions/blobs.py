@@ -29,7 +29,7 @@ from local.functions.configuration import DEFAULT_CONNECTION
 from local.functions.connections import Connections
 from local.functions.indexing import Function
 from local.functions.invocation import InvocationFailedError, Invoker, Trigger
-from local.functions.outages import Outage, pause_unless
+from local.functions.outages import HostStoppingError, Outage, pause_unless
 from local.functions.queues import decode_text, encode_text, send
 
 _log = logging.getLogger("host")
@@ -118,6 +118,7 @@ class BlobTriggers:
         self._base64 = base64_messages
         self._stopping = stopping
         self._outage = Outage("blob triggers", stopping)
+        self._complaints: set[str] = set()
         self._offered: frozenset[tuple[str, str, str]] = frozenset()
         self.on_enqueue: Callable[[], None] = lambda: None
         self.queue = connections.queue(DEFAULT_CONNECTION, f"azure-webjobs-blobtrigger-{host_id}")
@@ -145,7 +146,12 @@ class BlobTriggers:
         while groups and not self._stopping.is_set():
             offered: set[tuple[str, str, str]] = set()
             for (connection, container), blobs in groups.items():
-                offered |= await self._scan_container(connection, container, blobs)
+                try:
+                    offered |= await self._scan_container(connection, container, blobs)
+                except HttpResponseError as error:
+                    self._complain(f"container {container} cannot be scanned: {str(error).splitlines()[0]}")
+                except HostStoppingError:
+                    return
             # Only what is there now: a blob that was deleted takes no memory, and its next version is new anyway.
             self._offered = frozenset(offered)
             await pause_unless(self._stopping, interval)
@@ -186,6 +192,11 @@ class BlobTriggers:
         """
         client = self._connections.blobs(blob.connection).get_blob_client(container, name)
         return await self._trigger(blob, client, await client.get_blob_properties())
+
+    def _complain(self, words: str) -> None:
+        if words not in self._complaints:
+            self._complaints.add(words)
+            _log.warning("%s", words)
 
     def _read(self, message: QueueMessage) -> BlobMessage:
         return BlobMessage.from_json(decode_text(message.content, base64_encoded=self._base64))

@@ -7,7 +7,8 @@ A connection is a setting with a connection string, or several with the services
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from azure.identity.aio import DefaultAzureCredential
@@ -72,7 +73,8 @@ class Connections:
         if setting not in self._blobs:
             text = self._environment.get(setting)
             if text:
-                self._blobs[setting] = BlobServiceClient.from_connection_string(text, **_CLIENT)
+                with _readable(setting):
+                    self._blobs[setting] = BlobServiceClient.from_connection_string(text, **_CLIENT)
             else:
                 address = self._required_address(setting, "blob")
                 self._blobs[setting] = BlobServiceClient(address, self._identity(), **_CLIENT)
@@ -84,7 +86,8 @@ class Connections:
         if setting not in self._queues:
             text = self._environment.get(setting)
             if text:
-                self._queues[setting] = QueueServiceClient.from_connection_string(text, **_CLIENT)
+                with _readable(setting):
+                    self._queues[setting] = QueueServiceClient.from_connection_string(text, **_CLIENT)
             else:
                 address = self._required_address(setting, "queue")
                 self._queues[setting] = QueueServiceClient(address, self._identity(), **_CLIENT)
@@ -118,3 +121,11 @@ def _address(setting: str, service: Service, environment: Mapping[str, str]) -> 
             return address
     account = environment.get(f"{setting}__accountName")
     return f"https://{account}.{service}.core.windows.net" if account else None
+
+
+@contextmanager
+def _readable(setting: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigurationError(f"{setting} is not a storage connection string: {error}") from error

@@ -140,6 +140,7 @@ class QueueListener:
         self._wake = asyncio.Event()
         self._work: dict[asyncio.Task[None], Lease] = {}
         self._polling = False
+        self._refused = False
 
     def wake(self) -> None:
         """Look into the queue now: something was put there, or the host stops."""
@@ -198,6 +199,11 @@ class QueueListener:
             return await self._outage.patiently(one_page)
         except ResourceNotFoundError:
             return []  # a queue that does not exist yet is an empty one
+        except HttpResponseError as error:
+            if not self._refused:
+                _log.warning("queue %s cannot be read: %s", self._queue.queue_name, str(error).splitlines()[0])
+            self._refused = True
+            return []
         except HostStoppingError:
             return []
 

@@ -15,7 +15,7 @@ from local.functions.configuration import (
     resolve_settings,
     time_span,
 )
-from local.functions.connections import check_connection, connection_name
+from local.functions.connections import Connections, check_connection, connection_name
 from local.functions.errors import ConfigurationError
 
 
@@ -97,6 +97,14 @@ def test_a_connection_is_a_connection_string_or_addresses_and_may_lack_the_prefi
     assert connection_name("Data", {"AzureWebJobsData__accountName": "x"}) == "AzureWebJobsData"
     with pytest.raises(ConfigurationError, match="Data__queueServiceUri"):
         check_connection("Data", ("blob", "queue"), {"Data__blobServiceUri": "https://x"})
+
+
+def test_a_connection_string_that_the_sdk_cannot_read_is_refused_by_name() -> None:
+    connections = Connections({"Data": "nonsense"})
+
+    for service in (connections.blobs, connections.queues):
+        with pytest.raises(ConfigurationError, match=r"^Data is not a storage connection string"):
+            service("Data")
 
 
 def test_a_host_id_is_stable_for_a_folder_and_fit_for_a_queue(tmp_path: Path) -> None:
