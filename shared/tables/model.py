@@ -192,7 +192,8 @@ class Chunk:
             (time: timestamp[us] without zone, number: float64, text: string; an empty optional field is null).
         usable: shape (len(cells),), True where the row is in `batch`.
         errors: per row, empty or why it has no prediction.
-        rejects: lines met while these rows were read that do not split; the last chunk may hold rejects alone.
+        rejects: lines that do not split, met since the chunk before. A chunk may hold rejects alone: the last one, or
+            any where there are very many.
     """
 
     index: int

@@ -92,7 +92,7 @@ class NumberEvidence:
     _native: bool = False
 
     def add(self, shaped: Shaped, native: bool) -> None:
-        """Take in further fields of a number column. `native`: some were no text in the file; their mark is the point."""
+        """Take in the next fields of a column. `native`: some were numbers in the file; their mark is the point."""
         self._native |= native
         distinct = shaped.distinct()
         marked = {kind for kind in distinct if any(mark in kind for mark in _MARKS)}

@@ -9,9 +9,12 @@ from shared.tables.containers import open_table
 from shared.tables.model import Chunk, Reject, Source, Survey, TableError
 from shared.tables.typed import batch_of, text_columns, typed
 
+_MANY_REJECTS = 10_000
+
 
 def read(source: Source, survey: Survey, contract: DatasetContract, *, rows_per_chunk: int) -> Iterator[Chunk]:
-    """The file's rows in order, `rows_per_chunk` at a time; the last chunk may be shorter.
+    """The file's rows in order, `rows_per_chunk` at a time; the last chunk may be shorter. Where very many lines are
+    rejected, chunks of rejects alone come between.
 
     Rows, errors and rejects, taken together, do not depend on `rows_per_chunk` nor on the size of the source's pieces,
     and there are `survey.rows` and `survey.rejected` of them.
@@ -51,6 +54,10 @@ def _cut(
             for block in table.blocks():
                 start = 0
                 rejects += block.rejects
+                if len(rejects) >= max(size, _MANY_REJECTS):
+                    # A file of nothing but rejects must not be gathered in memory.
+                    yield [], rejects
+                    rejects = []
                 while len(cells) + len(block.rows) - start >= size:
                     stop = start + size - len(cells)
                     yield cells + block.rows[start:stop], rejects

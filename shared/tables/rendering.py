@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
@@ -38,18 +37,18 @@ def render_rows(rows: Iterable[Sequence[str]]) -> bytes:
     if not rows:
         return b""
     text = "\n".join([DELIMITER.join(row) for row in rows])
-    # One look at the whole text tells whether any field needs quotes: then it holds more separators than were put in.
-    separators = sum(map(len, rows)) - len(rows)
-    plain = (
-        '"' not in text
-        and "\r" not in text
-        and text.count("\n") == len(rows) - 1
-        and text.count(DELIMITER) == separators
-        and separators >= len(rows)
-    )
-    if not plain:
+    fields = sum(map(len, rows))
+    # Rows of one field take the long way: one that is empty needs quotes, which a look at the text does not show.
+    if min(map(len, rows)) < 2 or not _plain(text, len(rows), fields):
         text = "\n".join(map(_row, rows))
     return (text + "\n").encode()
+
+
+def _plain(text: str, rows: int, fields: int) -> bool:
+    """Whether no field needs quotes: one that does brings in more separators than were put between the fields."""
+    return (
+        '"' not in text and "\r" not in text and text.count("\n") == rows - 1 and text.count(DELIMITER) == fields - rows
+    )
 
 
 def render_header(header: Sequence[str]) -> bytes:
@@ -64,6 +63,10 @@ def render_scored(cells: Sequence[Sequence[str]], columns: Sequence[Sequence[str
         cells: the input's fields, row by row.
         columns: whole columns of text, each as long as `cells`.
     """
+    tails = map(DELIMITER.join, zip(*columns, strict=True))
+    text = "\n".join([f"{DELIMITER.join(row)};{tail}" for row, tail in zip(cells, tails, strict=True)])
+    if cells and _plain(text, len(cells), sum(map(len, cells)) + len(columns) * len(cells)):
+        return (text + "\n").encode()
     return render_rows([[*row, *further] for row, further in zip(cells, zip(*columns, strict=True), strict=True)])
 
 
@@ -85,14 +88,12 @@ def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> lis
     return result
 
 
-def _float(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(value)
-
-
 def _texts(column: Any) -> list[str]:
-    kind = column.type
-    if pa.types.is_floating(kind):
-        return list(map(_float, column.cast(pa.float64()).to_pylist()))
+    if pa.types.is_floating(column.type):
+        values = column.cast(pa.float64()).to_pylist()
+        if column.null_count == 0 and not np.isnan(values).any():
+            return list(map(repr, values))
+        return ["" if value is None or value != value else repr(value) for value in values]
     return ["" if value is None else str(value) for value in column.to_pylist()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,21 +88,23 @@ class _Counts:
         self.span = (low, high) if self.span is None else (min(low, self.span[0]), max(high, self.span[1]))
         labels = rows.values.get(contract.series) if contract.series is not None else None
         if not isinstance(labels, list):
-            self._follow("", times)
+            self._follow([""], np.zeros(len(times), np.int64), times)
             return
-        coded = pa.array(labels).filter(pa.array(rows.usable)).dictionary_encode()
-        codes = coded.indices.to_numpy()
-        order = np.argsort(codes, kind="stable")
-        bounds = np.searchsorted(codes[order], np.arange(len(coded.dictionary) + 1))
-        for code, label in enumerate(coded.dictionary.to_pylist()):
-            self._follow(label, times[order[bounds[code] : bounds[code + 1]]])
+        coded = pa.array(labels, pa.string()).filter(pa.array(rows.usable)).dictionary_encode()
+        self._follow(coded.dictionary.to_pylist(), coded.indices.to_numpy(), times)
 
-    def _follow(self, label: str, times: NDArray[np.int64]) -> None:
-        """The next times of one series."""
-        steps = np.diff(times, prepend=self.latest.get(label, int(times[0]) - 1))
+    def _follow(self, labels: list[str], codes: NDArray[np.integer[Any]], times: NDArray[np.int64]) -> None:
+        """The next times, each of the series `labels[code]`; every label occurs."""
+        order = np.argsort(codes, kind="stable")
+        codes, times = codes[order], times[order]
+        begins = np.searchsorted(codes, np.arange(len(labels)))
+        ends = np.append(begins[1:], len(times)) - 1
+        firsts = times[begins].tolist()
+        steps = np.diff(times, prepend=times[0])
+        steps[begins] = [first - self.latest.get(label, first - 1) for label, first in zip(labels, firsts, strict=True)]
         self.ordered = self.ordered and bool((steps >= 0).all())
         self.duplicates += int(np.count_nonzero(steps == 0))
-        self.latest[label] = int(times[-1])
+        self.latest.update(zip(labels, times[ends].tolist(), strict=True))
 
 
 class _Look:

@@ -30,7 +30,8 @@ from shared.tables import (
 )
 def test_rows(row: list[str], line: str) -> None:
     assert render_rows([row]) == line.encode()
-    assert render_rows([["x", "y"], row, ["x", "y"]]) == f"x;y\n{line}x;y\n".encode()
+    assert render_rows([["x", "y", "z"], row, ["x", "y"]]) == f"x;y;z\n{line}x;y\n".encode()
+    assert render_scored([row, row], [["p", "q"], ["", "e"]]) == render_rows([[*row, "p", ""], [*row, "q", "e"]])
 
 
 def test_nothing_is_nothing() -> None:

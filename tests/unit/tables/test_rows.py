@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.tables import BytesSource, Reject, TableError, survey
+from shared.tables import BytesSource, Reject, TableError, read, survey
 from tests.unit.tables.samples import METER, csv, look, whole
 
 HEAD = "FechaHora;VolCorrected\n"
@@ -73,6 +73,14 @@ def test_a_file_of_stray_quotes_takes_linear_time() -> None:
     text = f"{HEAD}{T};1\n" + 'x";"\n' * 60_000
     result = whole(csv(text))
     assert len(result.cells) + len(result.rejects) == 60_001
+
+
+def test_very_many_rejects_are_not_gathered_in_memory() -> None:
+    text = f"{HEAD}{T};1\n" + "nonsense\n" * 300_000 + f"{T};2\n"
+    chunks = list(read(csv(text), look(text), METER, rows_per_chunk=2))
+    assert max(len(chunk.rejects) for chunk in chunks) <= 150_000
+    assert [(chunk.first_row, chunk.cells) for chunk in chunks if chunk.cells] == [(0, [[T, "1"], [T, "2"]])]
+    assert sum(len(chunk.rejects) for chunk in chunks) == 300_000
 
 
 def test_very_large_fields_and_very_many_columns() -> None:
