@@ -30,6 +30,9 @@ _SCORED_DAYS = 14
 _FIRST_SCORED_DAY = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
 _UNREADABLE = (40,)
 _LINES_SHOWN = 6
+_FLAGGED_SHOWN = 8
+_HOURS_LOOKED_BACK = 24
+_METRICS_SHOWN = ("alert_rate", "recall", "recall_spike", "recall_leak")
 _DATASET = "gas/consumption.csv"
 _FILE = "gas/november.csv"
 _GOOD_ENDS = ("live", "completed")
@@ -188,8 +191,8 @@ class _Demo:
 def describe(step: dict[str, Any], run: dict[str, Any]) -> str:
     """What is worth saying about a state that a run entered."""
     if step["state"] == "evaluated":
-        numbers = {name: value for name, value in (run.get("metrics") or {}).items() if isinstance(value, float)}
-        return ", ".join(f"{name} {value:.3g}" for name, value in list(numbers.items())[:4])
+        metrics = run.get("metrics") or {}
+        return ", ".join(f"{name} {metrics[name]:.3g}" for name in _METRICS_SHOWN if name in metrics)
     return str(step.get("note") or "")
 
 
@@ -203,17 +206,27 @@ def why(run: dict[str, Any]) -> str:
 
 
 def flagged_table(rows: Sequence[Mapping[str, str]], readings: Sequence[Reading]) -> str:
-    """The rows that were flagged beside what was really done to them, and how many of the faults were hit."""
+    """The first rows that were flagged beside what was really done to them, and how many of the faults were hit."""
     flagged = [row for row, scored in enumerate(rows) if scored["anomaly"] == "1"]
-    lines = [f"Flagged: {len(flagged)} of {len(rows)} rows (left: the file; right: what the generator had done to it)"]
-    for row in flagged:
+    lines = [f"Flagged: {len(flagged)} of {len(rows)} rows; on the right, what the generator had done to them"]
+    for row in flagged[:_FLAGGED_SHOWN]:
         values = rows[row]
         line = f"  {values['Fecha_Hora']}  {values['Caudal_m3h']:>9}  score {float(values['anomaly_score']):.3f}"
-        lines.append(f"{line}  {readings[row].fault}".rstrip())
+        lines.append(f"{line}  {_cause(readings, row)}".rstrip())
+    if len(flagged) > _FLAGGED_SHOWN:
+        lines.append(f"  … and {len(flagged) - _FLAGGED_SHOWN} more")
     faults = {reading.fault for reading in readings if reading.fault}
     hit = {readings[row].fault for row in flagged} & faults
     lines.append(f"Faults hit: {len(hit)} of {len(faults)} ({', '.join(sorted(hit)) or 'none'}).")
     return "\n".join(lines)
+
+
+def _cause(readings: Sequence[Reading], row: int) -> str:
+    """The fault of the row, or of the day before it: the model's features look back that far."""
+    if readings[row].fault:
+        return readings[row].fault
+    before = [reading.fault for reading in readings[max(0, row - _HOURS_LOOKED_BACK) : row] if reading.fault]
+    return f"after the {before[-1]}" if before else "false alarm"
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def hourly_gas(start: datetime, days: int, seed: int) -> list[Reading]:
 
 
 def with_faults(readings: Sequence[Reading]) -> list[Reading]:
-    """The readings with a burst pipe, a stuck meter and a closed valve in them; needs ten days or more."""
+    """The readings with a burst pipe, a stuck meter and a leak in them; needs twelve days or more."""
     changed = list(readings)
 
     def change(first: int, hours: int, fault: str, volume: float | None = None, factor: float = 1.0) -> None:
@@ -54,8 +54,9 @@ def with_faults(readings: Sequence[Reading]) -> list[Reading]:
             changed[row] = Reading(changed[row].time, round(value, 2), fault)
 
     change(62, 3, "burst pipe", factor=4.0)
-    change(127, 9, "stuck meter", volume=readings[126].volume)
-    change(199, 4, "closed valve", volume=0.0)
+    # stuck at the evening's peak
+    change(139, 24, "stuck meter", volume=readings[139].volume)
+    change(250, 24, "leak", factor=1.8)
     return changed
 
 
