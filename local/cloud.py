@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ from local.certificates import ensure_certificate
 from local.functions.launch import FunctionsHost
 from local.installing import ENVIRONMENTS, ROOT
 from local.ports import COMPONENTS, Ports
-from local.processes import Child, LocalCloudError, StopRequestedError, stop_requested
+from local.processes import Child, LocalCloudError, StopRequestedError, stop_requested, wait_until
 
+_APP_SECONDS = 60.0
 SETTINGS_FILE = ROOT / "local.settings.example.json"
 
 # What a developer's shell may hold and the app would obey: here it must know the local cloud and nothing else.
@@ -125,6 +127,8 @@ class LocalCloud:
             _go_on()
             if self._with_functions:
                 self._functions = stack.enter_context(self._functions_host())
+                # the app's first answer comes after it has made its containers: from then on people can drop files
+                wait_until(self._app_answers, self._functions.child, _APP_SECONDS)
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
@@ -150,6 +154,13 @@ class LocalCloud:
             certificate=ensure_certificate(self.folder / "tls"),
             log=self.logs / "azureml.log",
         )
+
+    def _app_answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.functions_url}/api/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def _functions_host(self) -> FunctionsHost:
         return FunctionsHost(
