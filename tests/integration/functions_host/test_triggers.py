@@ -105,10 +105,10 @@ class Cloud:
         return self.queues.get_queue_client(f"azure-webjobs-blobtrigger-{self.host_id}")
 
     def receipts(self) -> list[str]:
-        names = self.blobs.get_container_client("azure-webjobs-hosts").list_blob_names(
-            name_starts_with=f"blobreceipts/{self.host_id}/"
-        )
-        return list(names)
+        hosts = self.blobs.get_container_client("azure-webjobs-hosts")
+        if not hosts.exists():
+            return []
+        return list(hosts.list_blob_names(name_starts_with=f"blobreceipts/{self.host_id}/"))
 
     def close(self) -> None:
         self.blobs.close()
