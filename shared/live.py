@@ -34,18 +34,18 @@ class LiveModels:
 
     def get(self, dataset: str) -> LiveModel | None:
         """The dataset's live model, or None when none was ever promoted."""
-        try:
-            data, _ = self._blobs.get(STATE, _name(dataset))
-        except NotFoundError:
-            return None
-        return LiveModel.model_validate_json(data)
+        return self.held(dataset)[0]
 
-    def put(self, live: LiveModel) -> None:
-        """Records a promotion; `ConflictError` when another promotion was recorded meanwhile."""
+    def held(self, dataset: str) -> tuple[LiveModel | None, str]:
+        """The same, with the ETag that `put` must name."""
         try:
-            etag = self._blobs.info(STATE, _name(live.dataset)).etag
+            data, info = self._blobs.get(STATE, _name(dataset))
         except NotFoundError:
-            etag = ABSENT
+            return None, ABSENT
+        return LiveModel.model_validate_json(data), info.etag
+
+    def put(self, live: LiveModel, etag: str) -> None:
+        """Records a promotion; `ConflictError` when another one was recorded since the record was read."""
         self._blobs.put(
             STATE,
             _name(live.dataset),

@@ -145,9 +145,10 @@ class RunStore:
         dataset: str | None = None,
         kind: str | None = None,
         states: Iterable[str] | None = None,
+        after: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Held]:
-        """Runs, newest first; filters that are None take everything."""
+        """Runs, newest first; filters that are None take everything, `after` takes runs newer than that id."""
         wanted = None if states is None else set(states)
         folders = self._blobs.folders(RUNS) if dataset is None else [dataset]
         found = [
@@ -156,6 +157,7 @@ class RunStore:
             for info in self._blobs.list_blobs(RUNS, f"{folder}/")
             if (kind is None or info.metadata.get("kind") == kind)
             and (wanted is None or info.metadata.get("state") in wanted)
+            and (after is None or info.name.rpartition("/")[2] > f"{after}.json")
         ]
         found.sort(reverse=True)
         return list(islice(self._opened([name for _, name in found], wanted), limit))

@@ -46,9 +46,6 @@ _OVERTAKEN = frozenset({State.RECEIVED, State.VALIDATED, State.TRAINING, State.E
 OPEN = frozenset(_FORWARD)
 """States in which there is something left to do."""
 
-DEPLOYS = frozenset({State.DEPLOYING, State.VERIFYING})
-"""States that hold the endpoint's idle colour: one run of a dataset at a time."""
-
 ENDS = frozenset(State) - OPEN
 
 

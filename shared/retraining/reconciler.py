@@ -24,15 +24,17 @@ from shared.errors import (
     NotFoundError,
     TryAgainError,
     WorkspaceRefusedError,
+    WorkspaceUnavailableError,
 )
 from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
 from shared.retraining.gate import judge
-from shared.retraining.lifecycle import DEPLOYS, OPEN, State, may_be_overtaken, moves
+from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
+from shared.retraining.slot import Slot
 from shared.retraining.smoke import smoke
 from shared.retraining.validation import prepare
-from shared.retraining.workspace import ModelVersion, TrainingJob, Workspace
-from shared.runs import Held, Run, RunStore
+from shared.retraining.workspace import Endpoint, ModelVersion, TrainingJob, Workspace
+from shared.runs import Failure, Held, Run, RunStore
 from shared.scoring.context import History, write_table
 from shared.scoring.files import BlobSource
 from shared.scoring.targets import Targets
@@ -42,6 +44,13 @@ from shared.storage import BlobInfo, BlobStore
 _log = logging.getLogger(__name__)
 COLOURS = ("blue", "green")
 _VALIDATION_CLAIM = timedelta(minutes=5)
+
+_LONGEST: Mapping[State, tuple[timedelta, str, str]] = {
+    State.TRAINING: (timedelta(hours=24), "training_timeout", "The training job {job} did not end"),
+    State.DEPLOYING: (timedelta(hours=2), "deployment_timeout", "The deployment {deployment} did not get ready"),
+    State.VERIFYING: (timedelta(hours=1), "verification_timeout", "The deployment {deployment} did not take over"),
+}
+"""How long a run may stay where Azure ML has the next word: what hangs must not hold up its successors for ever."""
 
 
 class Retraining:
@@ -66,6 +75,7 @@ class Retraining:
         self._history = history
         self._targets = targets
         self._workspace = workspace
+        self._slot = Slot(blobs, runs)
         self._clock = clock
         self._steps: Mapping[State, Callable[[Held], Held | None]] = {
             State.RECEIVED: self._validate,
@@ -105,9 +115,9 @@ class Retraining:
         try:
             while (after := self._look(held)) is not None:
                 held = after
-        except ConflictError:
-            return self._runs.load(held.run.dataset, held.run.id).run  # somebody else is moving it
-        return held.run
+        except ConflictError as error:
+            _log.info("run %s is left to somebody else: %s", held.run.id, error, extra=error.where)
+        return self._runs.load(held.run.dataset, held.run.id).run
 
     def _look(self, held: Held) -> Held | None:
         """One step; None when there is nothing to do at the moment."""
@@ -115,20 +125,34 @@ class Retraining:
         if state not in OPEN:
             return None
         try:
-            return self._overtaken(held) or self._steps[state](held)
+            return self._overtaken(held) or self._steps[state](held) or self._wait(held, None)
         except GiveUpError as error:
             return self._end(held, State.FAILED, error)
         except ConflictError:
             raise
         except TryAgainError as error:
-            _log.warning("run %s stays %s: %s", held.run.id, state, error, extra=error.where)
-            return None
+            return self._wait(held, error)
+
+    def _wait(self, held: Held, error: TryAgainError | None) -> Held | None:
+        """The record says why the run waits, written when that changes; a run that has waited for too long is ended."""
+        run, limit = held.run, _LONGEST.get(State(held.run.state))
+        if error is not None:
+            _log.warning("run %s stays %s: %s", run.id, run.state, error, extra=error.where)
+        if limit is not None and self._clock() - run.updated > limit[0] and not _out_of_reach(error):
+            what = limit[2].format(job=run.job, deployment=run.deployment)
+            last = f" Last it said: {error.message}" if error else ""
+            message = f"{what} within {limit[0] / timedelta(hours=1):g} hours.{last}"
+            return self._end(held, State.FAILED, WorkspaceRefusedError(limit[1], message))
+        if (run.error and run.error.code) != (error and error.code):
+            failure = error and Failure(code=error.code, message=error.message)
+            self._runs.save(held, run.model_copy(update={"error": failure}))
+        return None
 
     def _move(self, held: Held, state: State, note: str | None = None, **changes: Any) -> Held:
         if state not in moves(State(held.run.state)):
             raise RuntimeError(f"a run never goes from {held.run.state} to {state}")
         _log.info("run %s: %s", held.run.id, state, extra={"run": held.run.id, "blob": held.run.blob})
-        return self._runs.save(held, held.run.entered(state, self._clock(), note, **changes))
+        return self._runs.save(held, held.run.entered(state, self._clock(), note, error=None, **changes))
 
     def _end(self, held: Held, state: State, error: DropscoreError) -> Held:
         _log.warning("run %s ends %s: %s", held.run.id, state, error, extra=error.where)
@@ -141,9 +165,7 @@ class Retraining:
             return None
         proved = set(State) - {State.RECEIVED, State.INVALID, State.FAILED, State.REJECTED, State.SUPERSEDED}
         newer = [
-            other.run
-            for other in self._runs.search(dataset=run.dataset, kind="train", states=proved)
-            if other.run.id > run.id
+            other.run for other in self._runs.search(dataset=run.dataset, kind="train", states=proved, after=run.id)
         ]
         if not newer:
             return None
@@ -204,21 +226,32 @@ class Retraining:
         if status.progress == "under way":
             return None
         if status.progress != "succeeded":
+            reason = self._left_by_job(run, "error.json").get("message")
             raise WorkspaceRefusedError(
                 "training_failed" if status.progress == "failed" else "training_canceled",
-                f"The training job {run.job} ended as {status.status}. Its log: {status.url or 'see the workspace'}",
+                f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
+                f"Its log: {status.url or 'see the workspace'}",
             )
-        try:
-            metrics = json.loads(self._blobs.get(TRAINING, f"{_folder(run)}/model/metrics.json")[0])
-        except (NotFoundError, ValueError) as error:
+        metrics = self._left_by_job(run, "metrics.json")
+        if not metrics:
             raise WorkspaceRefusedError(
                 "metrics_missing", f"The training job {run.job} completed without readable metrics."
-            ) from error
+            )
         return self._move(held, State.EVALUATED, metrics=metrics)
 
-    def _register(self, held: Held) -> Held:
-        """The gate, and what passes it is registered."""
+    def _left_by_job(self, run: Run, name: str) -> dict[str, Any]:
+        """A JSON object that the training job wrote into its output; empty when there is none that can be read."""
+        try:
+            value = json.loads(self._blobs.get(TRAINING, f"{_folder(run)}/model/{name}")[0])
+        except (NotFoundError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _register(self, held: Held) -> Held | None:
+        """The gate, and what passes it is registered; not while another run is about to become the champion."""
         run, contract = held.run, load_contract(held.run.dataset)
+        if self._slot.is_taken_from(run):
+            return None
         verdict = judge(run.metrics or {}, self._champion_metrics(run.dataset), contract.gate)
         if not verdict.promote:
             return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=verdict.as_dict())
@@ -237,20 +270,29 @@ class Retraining:
             return None
 
     def _choose_colour(self, held: Held) -> Held | None:
-        """Takes hold of the idle colour, creating the endpoint when there is none yet."""
+        """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none."""
         run = held.run
-        if any(
-            other.run.id != run.id for other in self._runs.search(dataset=run.dataset, kind="train", states=DEPLOYS)
-        ):
+        if not self._slot.take(run):
             return None
         name = self._settings.endpoint_name(run.dataset)
         endpoint = self._workspace.endpoint(name)
-        if endpoint is None or endpoint.progress in ("failed", "canceled"):
+        broken = endpoint is not None and endpoint.progress in ("failed", "canceled") and not endpoint.traffic
+        if endpoint is None or (broken and run.endpoint is None):
             self._workspace.start_endpoint(name, run.dataset)
-            return None
+            return self._runs.save(held, run.model_copy(update={"endpoint": name})) if run.endpoint is None else None
         if endpoint.progress == "under way":
             return None
-        idle = next(colour for colour in COLOURS if not endpoint.traffic.get(colour))
+        if broken:
+            raise WorkspaceRefusedError("endpoint_failed", f"The endpoint {name} could not be created.")
+        live = self._live.get(run.dataset)
+        busy = {*endpoint.traffic, *([live.deployment] if live and live.endpoint == name else [])}
+        idle = next((colour for colour in COLOURS if colour not in busy), None)
+        if idle is None:
+            raise WorkspaceRefusedError(
+                "no_idle_deployment",
+                f"Both deployments of {name} are in use: the live model's is {live.deployment if live else 'none'}, "
+                f"and the traffic is {dict(endpoint.traffic)}. Send all of it to one of them and train again.",
+            )
         return self._move(held, State.DEPLOYING, f"{name}, {idle}", endpoint=name, deployment=idle)
 
     def _deploy(self, held: Held) -> Held | None:
@@ -284,19 +326,27 @@ class Retraining:
         if endpoint.traffic != {run.deployment: 100}:
             self._workspace.start_traffic(endpoint.name, run.deployment or "")
             return None
-        self._live.put(
-            LiveModel(
-                dataset=run.dataset,
-                model=contract.model_name,
-                version=run.model_version or "",
-                run=run.id,
-                endpoint=endpoint.name,
-                deployment=run.deployment or "",
-                scoring_uri=endpoint.scoring_uri,
-                since=self._clock(),
-            )
-        )
+        self._promote(run, held.etag, contract, endpoint)
         return self._move(held, State.LIVE, f"{endpoint.name}, {run.deployment}")
+
+    def _promote(self, run: Run, etag: str, contract: DatasetContract, endpoint: Endpoint) -> None:
+        """Writes the live record; an instance that was held up while others went on writes nothing."""
+        live, live_etag = self._live.held(run.dataset)
+        if live is not None and live.run == run.id:
+            return
+        if self._runs.load(run.dataset, run.id).etag != etag:
+            raise ConflictError("run_moved", f"The run {run.id} was moved by somebody else.", run=run.id)
+        promoted = LiveModel(
+            dataset=run.dataset,
+            model=contract.model_name,
+            version=run.model_version or "",
+            run=run.id,
+            endpoint=endpoint.name,
+            deployment=run.deployment or "",
+            scoring_uri=endpoint.scoring_uri,
+            since=self._clock(),
+        )
+        self._live.put(promoted, live_etag)
 
     def _smoke(self, held: Held, contract: DatasetContract, url: str) -> Held:
         run = held.run
@@ -318,3 +368,8 @@ def _origin(run: Run) -> dict[str, str]:
         "sha256": (run.data or {})["sha256"],
         "run": run.id,
     }
+
+
+def _out_of_reach(error: TryAgainError | None) -> bool:
+    """Whether the workspace does not answer: then nobody can know whether anything hangs."""
+    return isinstance(error, WorkspaceUnavailableError)

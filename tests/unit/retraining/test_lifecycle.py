@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.retraining.lifecycle import DEPLOYS, ENDS, OPEN, State, may_be_overtaken, moves
+from shared.retraining.lifecycle import ENDS, OPEN, State, may_be_overtaken, moves
 
 ALLOWED = {
     "received": {"validated", "invalid", "superseded", "failed"},
@@ -42,8 +42,3 @@ def test_ends_have_no_moves_and_every_open_state_reaches_live() -> None:
             reached |= frontier
             frontier = {after for each in frontier for after in moves(each)} - reached
         assert State.LIVE in reached
-
-
-def test_what_holds_the_idle_colour_is_never_overtaken() -> None:
-    assert frozenset({State.DEPLOYING, State.VERIFYING}) == DEPLOYS
-    assert not any(may_be_overtaken(state) for state in DEPLOYS)

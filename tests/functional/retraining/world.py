@@ -1,0 +1,148 @@
+"""Retraining with everything around it in memory: storage, Azure ML, the endpoint's answers, the clock."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aml.contract import load_contract
+from local.sample_data import hourly_gas, plain_csv
+from shared.live import LiveModel, LiveModels
+from shared.naming import CONTAINERS, DATASETS, TRAINING
+from shared.retraining.lifecycle import ENDS
+from shared.retraining.reconciler import Retraining
+from shared.runs import Run, RunStore
+from shared.scoring.context import History, write_table
+from shared.scoring.endpoint import Answer, EndpointClient
+from shared.scoring.targets import Target, Targets
+from shared.scoring.wire import ARROW, CONTEXT_ROWS, prediction_schema
+from shared.settings import Settings
+from tests.fakes.blobs import FakeBlobStore
+from tests.fakes.clock import FakeClock
+from tests.fakes.workspace import FakeWorkspace
+
+GAS = load_contract("gas")
+ENDPOINT = "dropscore-gas"
+FIRST = datetime.fromisoformat("2026-01-01")
+LOOKS_AT_MOST = 60
+
+
+def dataset(days: int = 20, seed: int = 1) -> bytes:
+    """A good dataset: hourly rows of one meter."""
+    return plain_csv(hourly_gas(FIRST, days, seed)).encode()
+
+
+class FakeTargets(Targets):
+    """Connects to deployments that answer every row; `fault` is what is raised instead, `score` what is answered."""
+
+    def __init__(self, settings: Settings, live: LiveModels) -> None:
+        super().__init__(settings, live, lambda fresh: "token")
+        self.fault: Exception | None = None
+        self.score: float | None = 0.5
+        self.asked: list[tuple[str, str | None, int]] = []
+
+    def connect(self, target: Target, *, patience: float | None = None) -> EndpointClient:
+        """See `Targets.connect`."""
+        return _Client(self, target)
+
+
+class _Client(EndpointClient):
+    def __init__(self, targets: FakeTargets, target: Target) -> None:
+        super().__init__(target.url, lambda fresh: "", timeout=1, patience=0, connections=1)
+        self._targets, self._target = targets, target
+
+    def post(
+        self, body: bytes, content_type: str, deployment: str | None, decode: Callable[[Answer], Any]
+    ) -> tuple[Any, Answer]:
+        """See `EndpointClient.post`."""
+        if self._targets.fault is not None:
+            raise self._targets.fault
+        with pa.ipc.open_stream(body) as reader:
+            table = reader.read_all()
+        rows = table.num_rows - int((table.schema.metadata or {})[CONTEXT_ROWS])
+        self._targets.asked.append((self._target.url, deployment, rows))
+        columns = [pa.array([0] * rows, pa.int64()), pa.array([self._targets.score] * rows, pa.float64())]
+        answer = Answer(write_table(pa.table(columns, schema=prediction_schema(GAS))), ARROW, deployment, "request")
+        return decode(answer), answer
+
+
+class World:
+    """One app's worth of retraining; `again` is another instance of it over the same storage and workspace."""
+
+    def __init__(self, *, looks: int = 1) -> None:
+        self.clock = FakeClock()
+        self.settings = Settings()
+        self.blobs = FakeBlobStore(self.clock)
+        self.blobs.ensure_containers(CONTAINERS)
+        self.workspace = FakeWorkspace(self.blobs, looks=looks)
+        self.runs = RunStore(self.blobs)
+        self.live = LiveModels(self.blobs)
+        self.targets = FakeTargets(self.settings, self.live)
+        self.retraining = self.again()
+
+    def again(self) -> Retraining:
+        """A function instance of its own."""
+        return Retraining(
+            settings=self.settings,
+            blobs=self.blobs,
+            runs=RunStore(self.blobs),
+            live=LiveModels(self.blobs),
+            history=History(self.blobs),
+            targets=self.targets,
+            workspace=self.workspace,
+            clock=self.clock,
+        )
+
+    def drop(self, name: str, data: bytes | None = None) -> Run:
+        """A dataset is dropped and its run created; every drop is a minute later than the one before."""
+        self.clock.advance(timedelta(minutes=1))
+        self.blobs.put(DATASETS, name, dataset() if data is None else data)
+        return self.retraining.receive(self.blobs.info(DATASETS, name))[0].run
+
+    def read(self, run: Run) -> Run:
+        """The record as it is now."""
+        return self.runs.load(run.dataset, run.id).run
+
+    def look(self, run: Run) -> Run:
+        """One look at one run, a minute later."""
+        self.clock.advance(timedelta(minutes=1))
+        return self.retraining.advance(self.runs.load(run.dataset, run.id))
+
+    def look_until(self, run: Run, *states: str) -> Run:
+        """Looks at the run until it stands in one of the states."""
+        for _ in range(LOOKS_AT_MOST):
+            run = self.look(run)
+            if run.state in states:
+                return run
+        raise AssertionError(f"still {run.state} after {LOOKS_AT_MOST} looks: {run.error}")
+
+    def settle(self, run: Run) -> Run:
+        """Looks at the run until it ends."""
+        return self.look_until(run, *ENDS)
+
+    def tick(self) -> None:
+        """The timer's look at everything."""
+        self.clock.advance(timedelta(minutes=1))
+        for held in self.retraining.open_runs():
+            self.retraining.advance(held)
+
+    def promoted(self, name: str = "gas/first.csv") -> Run:
+        """A first model in service."""
+        run = self.settle(self.drop(name))
+        assert run.state == "live", run.error
+        return run
+
+    def live_model(self) -> LiveModel:
+        """The model in service."""
+        live = self.live.get("gas")
+        assert live is not None
+        return live
+
+    def rows(self, run: Run) -> pa.Table:
+        """What the training job is given."""
+        return pq.read_table(io.BytesIO(self.blobs.get(TRAINING, f"gas/{run.id}/data.parquet")[0]))
