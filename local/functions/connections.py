@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from azure.identity.aio import DefaultAzureCredential
 from azure.storage.blob.aio import BlobServiceClient
 from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from local.functions.configuration import DEFAULT_CONNECTION
 from local.functions.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from azure.identity.aio import DefaultAzureCredential
 
 Service = Literal["blob", "queue"]
 
@@ -111,6 +113,9 @@ class Connections:
 
     def _identity(self) -> DefaultAzureCredential:
         if self._credential is None:
+            # A local cloud has connection strings: the import, a good part of the start, is for the others.
+            from azure.identity.aio import DefaultAzureCredential
+
             self._credential = DefaultAzureCredential()
         return self._credential
 
