@@ -44,8 +44,8 @@ class LiveModels:
             return None, ABSENT
         return LiveModel.model_validate_json(data), info.etag
 
-    def put(self, live: LiveModel, etag: str) -> None:
-        """Records a promotion; `ConflictError` when another one was recorded since the record was read."""
+    def put(self, live: LiveModel, etag: str | None = None) -> None:
+        """Records a promotion; `ConflictError` when the record is no longer the one that `etag` names."""
         self._blobs.put(
             STATE,
             _name(live.dataset),
