@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import logging
 import ssl
 from pathlib import Path
+from typing import IO
 
 from aiohttp import web
 
@@ -19,6 +21,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("azure", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    lock = _lock(config.state)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(config.certificate, config.key)
     web.run_app(
@@ -30,6 +33,18 @@ def main() -> None:
         print=None,
         shutdown_timeout=5.0,
     )
+    lock.close()
+
+
+def _lock(state: Path) -> IO[str]:
+    """Keep the state to ourselves: a second emulator would end the first one's processes as left over."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = (state / "lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"Another Azure ML emulator uses {state}. Stop it, or give this one another state.") from None
+    return file
 
 
 def _arguments() -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from .arm import Answer, Call, Routes, resource
@@ -15,8 +16,11 @@ from .references import References
 from .serving import InferenceServer, log_tail
 from .store import Store
 
+logger = logging.getLogger(__name__)
+
 _BUSY = frozenset({"Creating", "Updating", "Deleting"})
 _MAX_TIMEOUT_SECONDS = 180
+_REVIVE_SECONDS = 15.0
 _PROBE = {
     "failureThreshold": 30,
     "successThreshold": 1,
@@ -59,7 +63,7 @@ class Deployments:
         routes.add("POST", f"{base}/{{}}/getLogs", self.get_logs)
 
     async def resume(self) -> None:
-        """Start the servers of the deployments in the store; returns when each is up or has failed."""
+        """Start the servers of the deployments in the store; returns when each is up or was tried once."""
         found = [
             (endpoint["name"], item)
             for endpoint in self._store.under("onlineEndpoints")
@@ -69,8 +73,14 @@ class Deployments:
         for operation in self._operations.running():
             if operation.startswith("odidp") and operation not in owned:
                 self._operations.end(operation)
-        wanted = [(endpoint, item) for endpoint, item in found if item["properties"]["provisioningState"] != "Failed"]
-        await asyncio.gather(*(self._provision((endpoint, item["name"])) for endpoint, item in wanted))
+        work = []
+        for endpoint, item in found:
+            state = item["properties"]["provisioningState"]
+            if state in _BUSY:
+                work.append(self._provision((endpoint, item["name"])))
+            elif state == "Succeeded":
+                work.append(self._revive((endpoint, item["name"])))
+        await asyncio.gather(*work)
 
     def limits(self, endpoint: str, deployment: str) -> Limits:
         """What the deployment's request settings allow."""
@@ -211,6 +221,25 @@ class Deployments:
             name, version, _ = self._references.asset("models", asked["model"])
             variables["AZUREML_MODEL_DIR"] = f"/var/azureml-app/azureml-models/{name}/{version}"
         return variables
+
+    async def _revive(self, name: Name) -> None:
+        """Start the server of a deployment that had one before the emulator was stopped.
+
+        One that cannot be started stays what it is, and is tried again in the background: nobody asked for a change.
+        """
+        try:
+            server = await self._fleet.build(name, self._existing(*name))
+        except ArmError as problem:
+            logger.warning("the server of %s could not be started again: %s", "/".join(name), problem)
+            self._fleet.spawn(self._revive_later(name))
+        else:
+            await self._fleet.adopt(name, server)
+
+    async def _revive_later(self, name: Name) -> None:
+        await asyncio.sleep(_REVIVE_SECONDS)
+        known = self._store.get(f"onlineEndpoints/{name[0]}/deployments/{name[1]}")
+        if known and known["properties"]["provisioningState"] == "Succeeded" and self._fleet.server(name) is None:
+            await self._revive(name)
 
     async def _provision(self, name: Name) -> None:
         """Bring the deployment's server up, in the place of the one it has, and record how that ended."""

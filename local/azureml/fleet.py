@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 import aiohttp
+from azure.core.exceptions import AzureError
 
 from local.environments import ensure_environment
 from local.installing import InstallError
@@ -76,6 +77,9 @@ class Fleet:
             return await start_server(await self._specify(name, document), self._client)
         except (InstallError, MissingDataError) as problem:
             raise ArmError(400, "ImageBuildFailure", str(problem)) from problem
+        except (AzureError, OSError, ValueError) as problem:
+            # storage that does not answer, a disk that is full, a variable that is no number
+            raise ArmError(500, "InternalServerError", f"The deployment could not be prepared: {problem}") from problem
         except ServerFailedError as problem:
             raise ArmError(400, "ResourceNotReady", f"{problem}\n{_HELP}") from problem
 

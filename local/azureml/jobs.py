@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from .arm import Answer, Call, Routes, resource
 from .commands import required_references, seconds
 from .config import COMPUTE, Config
-from .errors import Json, not_emulated, not_found, user_error
+from .errors import ArmError, Json, not_emulated, not_found, user_error
 from .operations import Operations
 from .references import References
 from .runs import TERMINAL, Runs
 from .store import Store
 from .workspace import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
 
+_INVALID = "Request is invalid and/or missing fields."
+# The service refuses what it does not know, a version among it.
+_OUTPUT_MEMBERS = frozenset({"jobOutputType", "uri", "mode", "assetName", "description", "autoDeleteSetting"})
 _NOTES = ("displayName", "description", "tags", "isArchived")
 
 
@@ -103,6 +106,11 @@ class Jobs:
         self._references.asset("environments", asked["environmentId"])
         if asked.get("codeId"):
             self._references.asset("codes", asked["codeId"])
+        for output in (asked.get("outputs") or {}).values():
+            for member in sorted(set(output) - _OUTPUT_MEMBERS):
+                kind = str(output.get("jobOutputType")).title().replace("_", "")
+                message = f"Could not find member '{member}' on object of type '{kind}JobOutput'."
+                raise ArmError(400, "UserError", _INVALID, detail=("RequestInvalid", message))
         given = {"inputs": asked.get("inputs") or {}, "outputs": asked.get("outputs") or {}}
         for side, name in required_references(str(command)):
             if name not in given[side]:

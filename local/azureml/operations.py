@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .config import LOCATION, PROVIDER, Config
 from .errors import ArmError, Json
@@ -11,6 +11,8 @@ from .store import Store
 
 _NOT_ENDED = "0001-01-01T00:00:00+00:00"
 _POLL_SECONDS = 1
+# Nobody polls an operation that ended longer ago than this.
+_KEPT = timedelta(days=1)
 
 
 class Operations:
@@ -19,6 +21,9 @@ class Operations:
     def __init__(self, config: Config, store: Store) -> None:
         self._config = config
         self._store = store
+        for operation in store.under("operations"):
+            if operation["status"] != "Updating" and _long_ago(operation["endTime"]):
+                store.delete(f"operations/{operation['name']}")
 
     def begin(self, kind: str) -> str:
         """Start an operation and give its id; `kind` is its prefix (`oeidp` endpoints, `odidp` deployments)."""
@@ -77,3 +82,7 @@ class Operations:
 
     def _path(self, plane: str, name: str) -> str:
         return f"/subscriptions/{self._config.subscription}/providers/{PROVIDER}/locations/{LOCATION}/{plane}/{name}"
+
+
+def _long_ago(stamp: str) -> bool:
+    return datetime.now(UTC) - datetime.fromisoformat(stamp) > _KEPT
