@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     """Where blob triggers come from: `EventGrid` (the only source on Flex Consumption) or `LogsAndContainerScan`."""
 
     reconcile_schedule: str = "0 * * * * *"
-    """NCRONTAB schedule (seconds first) of the timer that moves training runs on and scores files that wait."""
+    """NCRONTAB schedule (seconds first) of the timer that moves runs on; the host itself needs it set."""
 
     # -- the endpoint, as in the earlier system ----------------------------------------------------------------
 

@@ -1,0 +1,108 @@
+"""The documents say what the code does: settings, routes, codes, commands, links."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import AliasChoices
+
+from shared.retraining.lifecycle import State
+from shared.scoring.files import ENDS
+from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+
+# what the platform and Azure's own libraries read, in the example settings
+_OF_THE_PLATFORM = {
+    "FUNCTIONS_WORKER_RUNTIME",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "REQUESTS_CA_BUNDLE",
+    "NO_PROXY",
+}
+
+
+def setting_names() -> dict[str, str]:
+    """Environment variable by field."""
+    names = {}
+    for field, info in Settings.model_fields.items():
+        alias = info.validation_alias
+        names[field] = str(alias.choices[0]) if isinstance(alias, AliasChoices) else str(alias or field.upper())
+    return names
+
+
+def codes() -> Iterator[tuple[str, str]]:
+    """Every code that the app's errors are raised with, and where."""
+    for path in [*ROOT.glob("shared/**/*.py"), ROOT / "aml/contract.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("Error"):
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and re.fullmatch(r"[a-z]+(_[a-z]+)+", str(first.value)):
+                    yield str(first.value), path.name
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    for field, name in setting_names().items():
+        default = Settings.model_fields[field].default
+        (line,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert default is None or line.endswith(f"| `{default}` |"), line
+
+
+def test_the_example_settings_are_settings() -> None:
+    values = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))["Values"]
+
+    assert set(values) <= set(setting_names().values()) | _OF_THE_PLATFORM
+    Settings(**{field: values[name] for field, name in setting_names().items() if name in values})
+
+
+def test_every_route_is_in_the_readme() -> None:
+    source = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    routes = re.findall(r'@app\.route\("([^"]+)", methods=\["([A-Z]+)"\]', source)
+
+    assert len(routes) >= 6
+    assert [(method, route) for route, method in routes if f"`{method} /api/{route}`" not in README] == []
+
+
+def test_every_code_is_explained() -> None:
+    found = dict(codes())
+
+    assert len(found) > 30
+    assert {code: file for code, file in found.items() if f"`{code}`" not in OPERATIONS} == {}
+
+
+def test_every_state_is_named() -> None:
+    states = {*State, *ENDS, "waiting", "scoring"}
+
+    assert [state for state in states if f"`{state}`" not in OPERATIONS] == []
+
+
+def test_every_make_command_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = {match for text in (README, OPERATIONS) for match in re.findall(r"make ([a-z-]+)", text)}
+
+    assert named - set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) == set()
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "README.es.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
+)
+def test_links_lead_somewhere(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if "://" not in link]
+
+    assert [link for link in links if not ((ROOT / path).parent / link).exists()] == []
+
+
+def test_the_version_is_one() -> None:
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    here = re.search(r'^VERSION = "(.+)"$', (ROOT / "shared/version.py").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert version and here and version[1] == here[1]
