@@ -49,7 +49,7 @@ class LocalCloud:
     """The running local cloud, its state in `folder`; leaving the context stops it and keeps what was stored.
 
     `functions=False` leaves the Functions host to Core Tools. `scan_interval`: seconds between two scans of the
-    containers by the host's blob triggers.
+    containers by the host's blob triggers. `settings` go over those of local.settings.example.json.
     """
 
     def __init__(
@@ -60,11 +60,14 @@ class LocalCloud:
         functions: bool = True,
         app: Path = ROOT,
         scan_interval: float = 2.0,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.ports = ports or Ports()
         self.logs = self.folder / "logs"
-        self.environment: dict[str, str] = app_environment(app_settings(self.ports, self.folder), os.environ)
+        self.environment: dict[str, str] = app_environment(
+            {**app_settings(self.ports, self.folder), **(settings or {})}, os.environ
+        )
         """What the app runs with: local.settings.example.json on these ports, over the caller's environment."""
         self.azurite = Azurite(
             self.folder / "azurite",

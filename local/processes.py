@@ -9,14 +9,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from uuid import uuid4
 
 import psutil
 
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 15
+# Handed down through the environment: one mark for each `start` between us and a process, so that what a killed child
+# leaves behind is found whichever group it is in.
+_MARKS = "DROPSCORE_STARTED_BY"
 
 
 class LocalCloudError(RuntimeError):
@@ -26,10 +30,11 @@ class LocalCloudError(RuntimeError):
 class Child:
     """A process we started, leader of its own session and process group; stdout and stderr go to `log`."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, mark: str) -> None:
         self.name = name
         self.log = log
         self._process = process
+        self._mark = mark
 
     @property
     def pid(self) -> int:
@@ -46,17 +51,24 @@ class Child:
         return self.exit_code is None
 
     def stop(self, timeout: float = 20.0) -> None:
-        """End the whole group: SIGTERM, and SIGKILL for what is left after `timeout` seconds. May be called twice.
+        """End it with all it started: SIGTERM, then SIGKILL for what is left after `timeout` seconds.
 
+        What has a group of its own is left to the process that started it, and ended here when that one is gone. May be called twice.
         Azurite writes its tables when it gets SIGTERM, and a SIGKILL straight after a write loses it: be generous.
         """
         deadline = time.monotonic() + timeout
-        _signal_group(self.pid, signal.SIGTERM)
-        while time.monotonic() < deadline and self._group_alive():
+        orphans_told = False
+        if self.running():
+            _signal(self.pid, signal.SIGTERM)
+        while left := self._left():
+            if time.monotonic() > deadline:
+                _each(left, psutil.Process.kill)
+                break
+            if not orphans_told and not self.running():
+                _each(left, psutil.Process.terminate)
+                orphans_told = True
             time.sleep(_POLL_SECONDS)
-        if self._group_alive():
-            _signal_group(self.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
 
     def tail(self, lines: int = _TAIL_LINES) -> str:
         """The last lines of the log, or a remark that there are none."""
@@ -69,9 +81,19 @@ class Child:
         """What to tell a person about this process that ended without being asked to."""
         return f"{self.name} stopped by itself (exit code {self.exit_code}). Its log {self.log} ends:\n{self.tail()}"
 
-    def _group_alive(self) -> bool:
-        # poll() reaps the leader, whose id would otherwise stay in the group as a zombie
-        return self.running() or any(_group_members(self.pid))
+    def _left(self) -> list[psutil.Process]:
+        """What still runs of the process, its group, and whatever it started in groups of their own."""
+        self._process.poll()  # reaps it: as a zombie it would count
+        return [process for process in psutil.process_iter() if self._belongs(process)]
+
+    def _belongs(self, process: psutil.Process) -> bool:
+        try:
+            # a zombie holds nothing, and who reaps it is init's affair, which containers may lack
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return os.getpgid(process.pid) == self.pid or self._mark in process.environ().get(_MARKS, "")
+        except (psutil.Error, OSError):
+            return False
 
 
 def start(
@@ -87,6 +109,8 @@ def start(
     Raises LocalCloudError when the program cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    mark = uuid4().hex
+    environment = {**(os.environ if env is None else env), _MARKS: f"{os.environ.get(_MARKS, '')} {mark}".strip()}
     try:
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -94,13 +118,13 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
+                env=environment,
                 cwd=cwd,
                 start_new_session=True,
             )
     except OSError as error:
         raise LocalCloudError(f"{name} cannot be started: {error}. Run `make setup` and try again.") from error
-    return Child(name, process, log)
+    return Child(name, process, log, mark)
 
 
 stop_requested = threading.Event()
@@ -199,21 +223,13 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
+def _signal(group: int, number: signal.Signals) -> None:
     # ProcessLookupError: all gone. PermissionError: macOS answers so for a group of zombies.
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
-def _group_members(group: int) -> list[int]:
-    members = []
-    for process in psutil.process_iter():
-        try:
-            # a zombie holds nothing, and who reaps it is init's affair, which containers may lack
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                members.append(process.pid)
-        except (psutil.Error, OSError):
-            continue
-    return members
+def _each(processes: Sequence[psutil.Process], end: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            end(process)

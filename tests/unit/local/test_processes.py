@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
 import time
@@ -18,6 +20,7 @@ child = subprocess.Popen([sys.executable, "-c", {grandchild!r}])
 pathlib.Path({pidfile!r}).write_text(str(child.pid))
 time.sleep(600)
 """
+_SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 _STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
@@ -41,6 +44,24 @@ def test_stop_ends_grandchildren_too_even_those_that_ignore_sigterm(tmp_path: Pa
         assert time.monotonic() < deadline, "the grandchild outlived its group"
         time.sleep(0.02)
     child.stop()  # a second stop is harmless
+
+
+def test_what_a_killed_child_left_in_a_group_of_its_own_is_ended_too(tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    program = _WITH_GRANDCHILD.replace("{grandchild!r}])", "{grandchild!r}], start_new_session=True)")
+    child = start(
+        "family",
+        [sys.executable, "-c", program.format(grandchild=_SLEEPER, pidfile=str(pidfile))],
+        log=tmp_path / "family.log",
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    wait_until(lambda: "up" in child.tail(), child, 20)
+    grandchild = psutil.Process(int(pidfile.read_text()))
+
+    os.kill(child.pid, signal.SIGKILL)
+    child.stop()
+
+    assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_child_that_dies_while_we_wait_is_reported_with_its_log(tmp_path: Path) -> None:
