@@ -53,8 +53,9 @@ class Child:
     def stop(self, timeout: float = 20.0) -> None:
         """End it with all it started: SIGTERM, then SIGKILL for what is left after `timeout` seconds.
 
-        What has a group of its own is left to the process that started it, and ended here when that one is gone. May be called twice.
+        What has a group of its own is left to the process that started it, and ended here when that one is gone.
         Azurite writes its tables when it gets SIGTERM, and a SIGKILL straight after a write loses it: be generous.
+        May be called twice.
         """
         deadline = time.monotonic() + timeout
         orphans_told = False
