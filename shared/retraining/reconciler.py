@@ -33,7 +33,7 @@ from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
 from shared.retraining.slot import Slot
 from shared.retraining.smoke import smoke
 from shared.retraining.validation import prepare
-from shared.retraining.workspace import Endpoint, ModelVersion, TrainingJob, Workspace
+from shared.retraining.workspace import UNAVAILABLE, Endpoint, ModelVersion, TrainingJob, Workspace
 from shared.runs import Failure, Held, Run, RunStore
 from shared.scoring.context import History, write_table
 from shared.scoring.files import BlobSource
@@ -138,11 +138,13 @@ class Retraining:
         run, limit = held.run, _LONGEST.get(State(held.run.state))
         if error is not None:
             _log.warning("run %s stays %s: %s", run.id, run.state, error, extra=error.where)
-        if limit is not None and self._clock() - run.updated > limit[0] and not _out_of_reach(error):
-            what = limit[2].format(job=run.job, deployment=run.deployment)
-            last = f" Last it said: {error.message}" if error else ""
-            message = f"{what} within {limit[0] / timedelta(hours=1):g} hours.{last}"
-            return self._end(held, State.FAILED, WorkspaceRefusedError(limit[1], message))
+        late = limit is not None and self._clock() - run.updated > limit[0]
+        if late and not isinstance(error, WorkspaceUnavailableError):  # then nobody can know whether anything hangs
+            if run.error is not None and run.error.code == UNAVAILABLE:  # its time went by in an outage: once more
+                again = run.entered(run.state, self._clock(), "Azure ML answers again", error=None)
+                self._runs.save(held, again)
+                return None
+            return self._end(held, State.FAILED, _hangs(run, error))
         if (run.error and run.error.code) != (error and error.code):
             failure = error and Failure(code=error.code, message=error.message)
             self._runs.save(held, run.model_copy(update={"error": failure}))
@@ -355,6 +357,13 @@ class Retraining:
         return self._runs.save(held, run.model_copy(update={"smoke": answered}))
 
 
+def _hangs(run: Run, error: TryAgainError | None) -> WorkspaceRefusedError:
+    limit, code, what = _LONGEST[State(run.state)]
+    last = f" Last it said: {error.message}" if error else ""
+    hours = limit / timedelta(hours=1)
+    return WorkspaceRefusedError(code, f"{what.format(job=run.job, deployment=run.deployment)} in {hours:g} h.{last}")
+
+
 def _folder(run: Run) -> str:
     return f"{run.dataset}/{run.id}"
 
@@ -368,8 +377,3 @@ def _origin(run: Run) -> dict[str, str]:
         "sha256": (run.data or {})["sha256"],
         "run": run.id,
     }
-
-
-def _out_of_reach(error: TryAgainError | None) -> bool:
-    """Whether the workspace does not answer: then nobody can know whether anything hangs."""
-    return isinstance(error, WorkspaceUnavailableError)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _AML = Path(__file__).resolve().parents[2] / "aml"
 _ENVIRONMENT = "dropscore-model"
+UNAVAILABLE = "workspace_unavailable"
+"""Code of every `WorkspaceUnavailableError` that means: Azure ML is out of reach."""
+
 Progress = Literal["under way", "succeeded", "failed", "canceled"]
 
 

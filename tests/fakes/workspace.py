@@ -65,6 +65,14 @@ class FakeWorkspace:
         """The next calls of the method raise these errors, one each."""
         self.faults[method].extend((error, after) for error in errors)
 
+    def hang(self) -> None:
+        """What is under way never ends, and what is started from now on neither."""
+        self.looks = 1_000_000
+        for job in self.jobs.values():
+            job.looks = self.looks if job.looks >= 0 else job.looks
+        for key in [*self.endpoints, *self.deployments]:
+            self._waits[key] = self.looks if self._waits[key] else 0
+
     def start_training(self, job: TrainingJob) -> None:
         """See `Workspace`."""
         with self._call("start_training"):

@@ -1,0 +1,422 @@
+"""Whatever goes wrong ends in the right state with a stable code and plain words, and leaves the live model alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from local.sample_data import hourly_gas, plain_csv
+from shared.errors import EndpointUnavailableError, NotFoundError, WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.naming import DATASETS, TRAINING
+from shared.retraining.workspace import Endpoint
+from shared.runs import Run
+from tests.fakes.workspace import FakeWorkspace
+from tests.functional.retraining.world import ENDPOINT, FIRST, World, dataset
+
+THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
+SILENT = EndpointUnavailableError("endpoint_unreachable", "The endpoint did not answer (ConnectTimeout).")
+
+
+def lines(*rows: str, header: str = "FechaHora,VolCorrected") -> bytes:
+    return "\n".join([header, *rows, ""]).encode()
+
+
+def with_bad_rows(share: float) -> bytes:
+    rows = dataset().decode().splitlines()[1:]
+    bad = int(len(rows) * share)
+    return lines(*[f"{row.split(',')[0]},?" for row in rows[:bad]], *rows[bad:])
+
+
+BAD_DATASETS = {
+    "empty": ("gas/x.csv", b"", "empty_file"),
+    "header alone": ("gas/x.csv", lines(), "no_rows"),
+    "missing column": ("gas/x.csv", lines("2026-01-01 00:00,3", header="FechaHora,Presion"), "missing_column"),
+    "no usable row": ("gas/x.csv", lines(*["yesterday,plenty"] * 400), "no_usable_row"),
+    "binary": ("gas/x.csv", bytes(range(256)) * 20, "binary_file"),
+    "too few rows": ("gas/x.csv", plain_csv(hourly_gas(FIRST, 13, 1)).encode(), "too_few_rows"),
+    "too few days": (
+        "gas/x.csv",
+        lines(*[f"2026-01-0{1 + row // 200} 00:00:00,{row}" for row in range(400)]),
+        "too_few_days",
+    ),
+    "too many unusable": ("gas/x.csv", with_bad_rows(0.21), "too_many_unusable"),
+    "unknown dataset": ("water/x.csv", dataset(), "unknown_dataset"),
+    "unplaced": ("x.csv", dataset(), "unplaced_file"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "code"), BAD_DATASETS.values(), ids=list(BAD_DATASETS))
+def test_a_bad_dataset_is_invalid_and_costs_nothing(name: str, data: bytes, code: str) -> None:
+    world = World()
+    run = world.look(world.drop(name, data))
+
+    assert run.state == "invalid"
+    assert run.error is not None
+    assert run.error.code == code
+    assert len(run.error.message.split()) > 4
+    assert world.read(run) == run
+    assert not world.workspace.calls
+    assert world.blobs.names(TRAINING) == []
+
+
+def test_bad_rows_within_the_contracts_share_are_left_out_and_counted() -> None:
+    world = World()
+    run = world.look(world.drop("gas/x.csv", with_bad_rows(0.1)))
+
+    assert run.state == "training"
+    assert run.data is not None
+    assert (run.data["rows"], run.data["usable"], run.data["unusable"]) == (480, 432, 48)
+    assert run.data["examples"][0]["line"] == 2
+    assert world.rows(run).num_rows == 432
+
+
+def canceled(world: World) -> None:
+    world.workspace.job_ends = "canceled"
+
+
+def job_fails(world: World) -> None:
+    world.workspace.job_ends = "failed"
+
+
+def no_metrics(world: World) -> None:
+    world.workspace.metrics = None
+
+
+def worse(world: World) -> None:
+    world.workspace.metrics = {"alert_rate": 0.9, "recall": 0.01}
+
+
+def unmeasured(world: World) -> None:
+    world.workspace.metrics = {"alert_rate": 0.01, "recall": math.nan}
+
+
+def deployment_fails(world: World) -> None:
+    world.workspace.deployment_ends = "failed"
+
+
+def smoke_is_not_finite(world: World) -> None:
+    world.targets.score = math.inf
+
+
+def refused(world: World) -> None:
+    world.workspace.fail(
+        "start_training", WorkspaceRefusedError("workspace_refused", "Azure ML answered 403: no quota")
+    )
+
+
+FAILURES: list[tuple[Callable[[World], None], str, str | None, str]] = [
+    (job_fails, "failed", "training_failed", "ended as Failed. Its log: https://studio.test/runs/gas-2026"),
+    (canceled, "failed", "training_canceled", "ended as Canceled"),
+    (no_metrics, "failed", "metrics_missing", "completed without readable metrics"),
+    (worse, "rejected", None, "alert_rate is 0.9, above 0.5; recall is 0.01, below 0.1"),
+    (unmeasured, "rejected", None, "recall could not be measured"),
+    (deployment_fails, "failed", "deployment_failed", "green of dropscore-gas did not get ready"),
+    (smoke_is_not_finite, "failed", "smoke_failed", "could not score 23 of 23 rows of its own training data"),
+    (refused, "failed", "workspace_refused", "no quota"),
+]
+
+
+@pytest.mark.parametrize(
+    ("goes_wrong", "state", "code", "words"), FAILURES, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_what_goes_wrong_is_said_and_the_live_model_stays(
+    goes_wrong: Callable[[World], None], state: str, code: str | None, words: str
+) -> None:
+    world = World()
+    first = world.promoted()
+    live = world.live_model()
+    goes_wrong(world)
+    run = world.settle(world.drop("gas/second.csv"))
+
+    assert (run.state, run.error and run.error.code) == (state, code)
+    assert words in (run.error.message if run.error else run.history[-1].note or "")
+    assert run.verdict is None or len(run.verdict["reasons"]) == 2
+    assert_untouched(world, first)
+    assert world.live_model() == live
+
+
+def assert_untouched(world: World, first: Run) -> None:
+    """The first model is in service as if nothing had been tried since."""
+    assert world.live_model().run == first.id
+    assert world.workspace.endpoints[ENDPOINT].traffic == {"blue": 100}
+    assert world.workspace.deployments[(ENDPOINT, "blue")].run == first.id
+
+
+@pytest.mark.parametrize(
+    ("goes_wrong", "state", "code", "words"), FAILURES, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_after_a_failure_the_next_good_dataset_goes_live(
+    goes_wrong: Callable[[World], None], state: str, code: str | None, words: str
+) -> None:
+    world = World()
+    goes_wrong(world)
+    world.settle(world.drop("gas/first.csv"))
+    good = World()
+    world.targets.score = good.targets.score
+    world.workspace.metrics = good.workspace.metrics
+    world.workspace.job_ends = world.workspace.deployment_ends = "succeeded"
+    run = world.settle(world.drop("gas/second.csv"))
+
+    assert (run.state, run.deployment) == ("live", "blue"), run.error
+
+
+def test_a_job_that_vanished_ends_the_run() -> None:
+    world = World()
+    run = world.look(world.drop("gas/first.csv"))
+    world.workspace.jobs.clear()
+    run = world.settle(run)
+
+    assert (run.state, run.error and run.error.code) == ("failed", "job_vanished")
+
+
+def test_the_reason_that_the_job_left_behind_is_in_the_record() -> None:
+    world = World()
+    world.workspace.job_ends = "failed"
+    run = world.look(world.drop("gas/first.csv"))
+    why = b'{"code": "too_few_rows", "message": "12 usable rows are too few; at least 336 are needed."}'
+    world.blobs.put(TRAINING, f"gas/{run.id}/model/error.json", why)
+    run = world.settle(run)
+
+    assert run.error is not None
+    assert run.error.code == "training_failed"
+    assert "ended as Failed: 12 usable rows are too few; at least 336 are needed. Its log: https" in run.error.message
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff\xfe", b"{}"])
+def test_metrics_that_cannot_be_read_are_missing(body: bytes) -> None:
+    world = World()
+    world.workspace.metrics = None
+    run = world.look(world.drop("gas/first.csv"))
+    world.blobs.put(TRAINING, f"gas/{run.id}/model/metrics.json", body)
+
+    run = world.settle(run)
+
+    assert (run.state, run.error and run.error.code) == ("failed", "metrics_missing")
+
+
+@pytest.mark.parametrize(
+    ("method", "state"),
+    [
+        ("start_training", "validated"),
+        ("job", "training"),
+        ("register", "evaluated"),
+        ("endpoint", "registered"),
+        ("start_endpoint", "registered"),
+        ("deployment", "deploying"),
+        ("start_deployment", "deploying"),
+        ("start_traffic", "verifying"),
+    ],
+)
+def test_a_throttled_workspace_keeps_the_run_where_it_is_and_the_record_says_so(method: str, state: str) -> None:
+    world = World()
+    world.workspace.fail(method, *[THROTTLED] * 5)
+    run = world.drop("gas/first.csv")
+    while world.workspace.faults[method]:
+        run = world.look(run)
+    stays = world.read(run)
+
+    assert stays.state == state
+    assert stays.error is not None
+    assert (stays.error.code, stays.error.message) == (THROTTLED.code, THROTTLED.message)
+    assert world.live.get("gas") is None
+    ended = world.settle(run)
+    assert (ended.state, ended.error) == ("live", None)
+    assert len(ended.history) == 8
+
+
+def test_a_workspace_that_is_out_of_reach_for_days_ends_nothing() -> None:
+    world = World()
+    world.workspace.fail("deployment", *[THROTTLED] * 3)
+    run = world.look_until(world.drop("gas/first.csv"), "deploying")
+    for _ in range(3):
+        world.clock.advance(timedelta(days=1))
+        run = world.look(run)
+
+    run = world.settle(run)
+    assert run.state == "live"
+    assert [step.note for step in run.history].count("Azure ML answers again") == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "words"),
+    [
+        ("training", "training_timeout", "did not end in 24 h."),
+        ("deploying", "deployment_timeout", "The deployment green did not get ready in 2 h."),
+        ("verifying", "verification_timeout", "did not take over in 1 h. Last it said: The endpoint did not"),
+    ],
+)
+def test_what_hangs_is_given_up_and_the_next_dataset_goes_on(state: str, code: str, words: str) -> None:
+    world = World()
+    first = world.promoted()
+    if state == "verifying":
+        world.targets.fault = SILENT
+    run = world.look_until(world.drop("gas/second.csv"), state)
+    world.workspace.hang()
+    world.clock.advance(timedelta(hours=25))
+    run = world.look(run)
+
+    assert run.state == "failed"
+
+    assert run.error is not None
+    assert run.error.code == code
+    assert words in run.error.message
+    assert_untouched(world, first)
+    world.workspace.looks, world.targets.fault = 1, None
+    world.workspace.deployments.pop((ENDPOINT, "green"), None)  # by hand
+    assert world.settle(world.drop("gas/third.csv")).state == "live"
+
+
+def test_an_endpoint_that_cannot_be_created_ends_the_run_and_is_tried_anew_by_the_next() -> None:
+    world = World()
+    world.workspace.endpoint_ends = "failed"
+    run = world.settle(world.drop("gas/first.csv"))
+
+    assert (run.state, run.error and run.error.code) == ("failed", "endpoint_failed")
+    assert world.workspace.effects["endpoint"] == 1
+
+    world.workspace.endpoint_ends = "succeeded"
+    assert world.promoted("gas/second.csv").deployment == "blue"
+
+
+def test_an_endpoint_whose_last_change_failed_keeps_its_traffic() -> None:
+    world = World()
+    world.promoted()
+    found = world.workspace.endpoints[ENDPOINT]
+    world.workspace.endpoints[ENDPOINT] = Endpoint(found.name, "failed", found.scoring_uri, found.traffic)
+
+    run = world.look_until(world.drop("gas/second.csv"), "deploying")
+
+    assert run.deployment == "green"
+    assert world.workspace.endpoints[ENDPOINT].traffic == {"blue": 100}
+    assert world.workspace.effects["endpoint"] == 1
+
+
+def test_an_endpoint_that_somebody_deleted_ends_the_run_or_is_made_anew() -> None:
+    world = World()
+    world.promoted()
+    run = world.look_until(world.drop("gas/second.csv"), "verifying")
+    delete_endpoint(world.workspace)
+    run = world.settle(run)
+
+    assert (run.state, run.error and run.error.code) == ("failed", "endpoint_vanished")
+    assert world.settle(world.drop("gas/third.csv")).state == "live"
+
+
+def delete_endpoint(workspace: FakeWorkspace) -> None:
+    workspace.endpoints.clear()
+    workspace.deployments.clear()
+
+
+@pytest.mark.parametrize("what", ["replaced", "removed"])
+def test_a_dataset_that_was_replaced_before_it_was_read_is_superseded(what: str) -> None:
+    world = World()
+    run = world.drop("gas/x.csv")
+    if what == "replaced":
+        newer = world.drop("gas/x.csv", dataset(days=25))
+    else:
+        world.blobs.delete(DATASETS, "gas/x.csv")
+    run = world.look(run)
+
+    assert run.state == "superseded"
+    assert "replaced or removed" in (run.history[-1].note or "")
+    assert not world.workspace.calls
+    if what == "replaced":
+        assert newer.id != run.id
+        assert world.settle(newer).state == "live"
+
+
+@pytest.mark.parametrize("at", [2, 5], ids=["survey", "read"])
+def test_a_dataset_that_is_replaced_while_it_is_read_is_superseded(at: int) -> None:
+    world = World()
+    run = world.drop("gas/x.csv", dataset(days=200))
+    pieces = 0
+
+    def replace(operation: str, container: str, name: str) -> None:
+        nonlocal pieces
+        pieces += operation == "pieces"
+        if pieces == at and operation == "pieces":
+            world.blobs.put(DATASETS, "gas/x.csv", dataset())
+
+    world.blobs.interruption = replace
+
+    assert world.look(run).state == "superseded"
+    assert pieces == at
+    with pytest.raises(NotFoundError):
+        world.blobs.info(TRAINING, f"gas/{run.id}/data.parquet")
+
+
+@pytest.mark.parametrize("state", ["received", "validated", "training", "registered"])
+def test_a_newer_dataset_overtakes_an_older_one_that_is_not_yet_deploying(state: str) -> None:
+    world = World(looks=3)
+    if state == "validated":
+        world.workspace.fail("start_training", THROTTLED)
+    older = world.drop("gas/older.csv")
+    if state != "received":
+        older = world.look_until(older, state)
+    newer = world.drop("gas/newer.csv")
+    newer = world.look(newer)
+    older = world.look(older)
+
+    assert newer.state == "training"
+    assert older.state == "superseded"
+    assert older.history[-1].note == f"overtaken by {newer.id} (datasets/gas/newer.csv)"
+    assert world.settle(newer).state == "live"
+    assert world.live_model().run == newer.id
+
+
+def test_a_newer_dataset_that_is_bad_overtakes_nothing() -> None:
+    world = World()
+    older = world.look(world.drop("gas/older.csv"))
+    world.look(world.drop("gas/newer.csv", b""))
+
+    assert world.settle(older).state == "live"
+
+
+@pytest.mark.parametrize("state", ["deploying", "verifying"])
+def test_a_newer_dataset_waits_for_one_that_is_being_deployed_and_is_judged_against_it(state: str) -> None:
+    world = World(looks=6)
+    older = world.look_until(world.drop("gas/older.csv"), state)
+    world.workspace.looks = 0
+    world.workspace.metrics = {"alert_rate": 0.01, "recall": 0.31}
+    newer = world.look(world.drop("gas/newer.csv"))
+    newer = world.look(newer)
+
+    assert newer.state == "evaluated"
+    while (older := world.read(older)).state != "live":
+        assert world.read(newer).state == "evaluated"
+        world.tick()
+    newer = world.settle(newer)
+
+    assert (newer.state, newer.deployment) == ("live", "green")
+    assert newer.verdict is not None
+    assert "against the champion's 0.6" in newer.verdict["reasons"][1]
+
+
+def test_two_runs_at_the_same_step_never_share_a_colour() -> None:
+    world = World()
+    runs = [world.drop(f"gas/{name}.csv") for name in ("a", "b", "c")]
+    while any(world.read(run).state not in ("live", "superseded") for run in runs):
+        before = {run.id: run.deployment for run in map(world.read, runs) if run.state in ("deploying", "verifying")}
+        assert len(before) <= 1
+        world.tick()
+
+    assert world.live_model().run == max(run.id for run in runs)
+    assert world.workspace.effects["deployment"] == sum(world.read(run).state == "live" for run in runs)
+
+
+def test_an_instance_that_was_held_up_puts_no_old_model_back_on_record() -> None:
+    world = World()
+    run = world.look_until(world.drop("gas/first.csv"), "verifying")
+    while world.read(run).smoke is None or world.workspace.endpoints[ENDPOINT].traffic != {"blue": 100}:
+        run = world.look(run)
+    stale = world.runs.load("gas", run.id)
+    assert stale.run.state == "verifying"
+    world.settle(run)
+    second = world.settle(world.drop("gas/second.csv"))
+
+    world.again().advance(stale)
+
+    assert world.live_model().run == second.id
