@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,13 +58,14 @@ class App:
     workspace: Workspace
     token: Callable[[bool], str]
     clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         """Wires the use cases together and creates missing containers."""
         self.runs = RunStore(self.blobs)
         self.live = LiveModels(self.blobs)
         self.history = History(self.blobs)
-        self.targets = Targets(self.settings, self.live, self.token)
+        self.targets = Targets(self.settings, self.live, self.token, self.sleep)
         self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock)
         self.inline = InlineScoring(self.settings, self.history, self.targets)
         self.files = FileScoring(

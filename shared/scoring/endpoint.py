@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
 
@@ -57,7 +57,8 @@ class EndpointClient:
         url: the endpoint's scoring URL.
         authorization: gives the value of the `Authorization` header; asked again after a 401, with ``fresh=True``.
         timeout: seconds one request may take.
-        patience: seconds over which a request is repeated against an endpoint that throttles or is down.
+        patience: seconds over which a request is repeated against an endpoint that throttles or is down; a wait that
+            would end later, such as a long Retry-After, is not begun.
         connections: how many requests may be under way at once.
         sleep: waits that many seconds; handed in so that tests do not wait.
     """
@@ -103,7 +104,7 @@ class EndpointClient:
         """
         for attempt in Retrying(
             retry=retry_if_exception(_passing),
-            stop=stop_after_delay(self._patience),
+            stop=stop_before_delay(self._patience),
             wait=_wait,
             sleep=self._sleep,
             reraise=True,

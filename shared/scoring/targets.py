@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,12 +30,20 @@ class Targets:
 
     Args:
         token: gives a bearer token for `AML_SCOPE`, a new one when asked with ``fresh=True``.
+        sleep: waits that many seconds between two tries of a request.
     """
 
-    def __init__(self, settings: Settings, live: LiveModels, token: Callable[[bool], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        live: LiveModels,
+        token: Callable[[bool], str],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._live = live
         self._token = token
+        self._sleep = sleep
 
     def find(self, dataset: str) -> Target:
         """The dataset's target, or `NoLiveModelError`."""
@@ -59,6 +68,7 @@ class Targets:
             timeout=settings.score_request_timeout_seconds,
             patience=settings.score_patience_seconds if patience is None else patience,
             connections=settings.score_requests_in_flight,
+            sleep=self._sleep,
         )
 
     def _authorization(self, fresh: bool) -> str:
