@@ -7,6 +7,8 @@ tails of the training data and of the files that were scored before, chosen by e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
@@ -22,7 +24,8 @@ from shared.storage import BlobStore
 _TYPES = {"time": pa.timestamp("us"), "number": pa.float64(), "text": pa.string()}
 
 _TAILS_LOOKED_AT = 50
-"""How many earlier files are opened, newest first, to find a file's context: many, for a file may hold few meters."""
+"""How many files are opened on either side of a file's first row to find its context: many, for a file may hold few
+meters."""
 
 
 def row_schema(contract: DatasetContract) -> pa.Schema:
@@ -58,6 +61,55 @@ def tail(table: pa.Table, contract: DatasetContract) -> pa.Table:
     ends = np.searchsorted(codes[order], codes[order], side="right")
     from_the_end = ends - np.arange(len(codes))  # 1 for the last row of its series
     return table.take(pa.array(np.sort(order[from_the_end <= wanted])))
+
+
+@dataclass(frozen=True)
+class Preceding:
+    """What comes before the next batch of a table: rows of the table itself, and `history` where a series begins.
+
+    Attributes:
+        history: rows known from elsewhere, in time order within each series, of any time.
+        latest: the last rows of the table so far, as many of each series as a context takes.
+        seen: the series that the table has had so far.
+    """
+
+    history: pa.Table
+    latest: pa.Table
+    seen: frozenset[str | None] = frozenset()
+
+    def context(self, rows: pa.Table, contract: DatasetContract) -> pa.Table:
+        """The context of a batch; of the history only what is older than the batch's first row of the same series."""
+        return pa.concat_tables([context_of(self.latest, rows, contract), self._opening(rows, contract)])
+
+    def _opening(self, rows: pa.Table, contract: DatasetContract) -> pa.Table:
+        new = [name for name in _series_names(rows, contract) if name not in self.seen]
+        return _older(self.history, rows, new, contract)
+
+    def then(self, rows: pa.Table, contract: DatasetContract) -> Preceding:
+        """What comes before the batch after `rows`."""
+        latest = tail(pa.concat_tables([self.latest, self._opening(rows, contract), rows]), contract)
+        return Preceding(self.history, latest, self.seen.union(_series_names(rows, contract)))
+
+
+def _series_names(rows: pa.Table, contract: DatasetContract) -> list[str | None]:
+    if contract.series is None:
+        return [None] if rows.num_rows else []
+    names: list[str | None] = pc.unique(rows.column(contract.series)).to_pylist()
+    return names
+
+
+def _older(history: pa.Table, rows: pa.Table, names: list[str | None], contract: DatasetContract) -> pa.Table:
+    """Of each of these series the last rows in `history` that are older than its first one in `rows`."""
+    if history.num_rows == 0 or not names:
+        return no_rows(contract)
+    known, times = history.column(contract.time), rows.column(contract.time)
+    if contract.series is None:
+        return tail(history.filter(pc.less(known, times[0])), contract)
+    wanted = pa.array(names, pa.string())
+    codes = pc.index_in(rows.column(contract.series), value_set=wanted)
+    firsts = [times[pc.index(codes, code).as_py()].as_py() for code in range(len(names))]
+    bounds = pa.array(firsts, times.type).take(pc.index_in(history.column(contract.series), value_set=wanted))
+    return tail(history.filter(pc.fill_null(pc.less(known, bounds), False)), contract)
 
 
 def context_of(before: pa.Table, rows: pa.Table, contract: DatasetContract) -> pa.Table:
@@ -106,23 +158,34 @@ class History:
         self._blobs.put(STATE, name, write_table(kept))
 
     def before(self, contract: DatasetContract, first: datetime) -> pa.Table:
-        """The last `context_rows` rows of each series before `first`; of equal times the later file's."""
-        found = no_rows(contract)
+        """What is known around `first`, a table's first time, in time order within each series.
+
+        The last `context_rows` rows of each series in files that end before it; and, because a series may begin later
+        than the table does, the tails of files that end later. Of rows with equal series and time the later file's.
+        """
         if contract.context_rows == 0:
-            return found
+            return no_rows(contract)
+        bound = f"{_folder(contract)}{_stamp(first)}"
         names = [info.name for info in self._blobs.list_blobs(STATE, _folder(contract))]
-        earlier = [name for name in sorted(names, reverse=True) if name < f"{_folder(contract)}{_stamp(first)}"]
-        for name in islice(earlier, _TAILS_LOOKED_AT):
+        earlier = no_rows(contract)
+        for rows in self._tails(contract, [name for name in reversed(names) if name < bound]):
+            earlier = pa.concat_tables([rows, earlier])
+            if earlier.num_rows >= contract.context_rows and _one_series(earlier, contract):
+                break
+        later = self._tails(contract, [name for name in names if name >= bound])
+        return _in_order(pa.concat_tables([tail(_in_order(earlier, contract), contract), *later]), contract)
+
+    def _tails(self, contract: DatasetContract, names: list[str]) -> Iterator[pa.Table]:
+        for name in islice(names, _TAILS_LOOKED_AT):
             try:
-                rows = read_table(self._blobs.get(STATE, name)[0])
+                yield conform(read_table(self._blobs.get(STATE, name)[0]), contract)
             except NotFoundError:
                 continue  # its file was scored again meanwhile and its tail now lies under another name
-            rows = conform(rows, contract)
-            found = pa.concat_tables([rows.filter(pc.less(rows.column(contract.time), first)), found])
-            if found.num_rows >= contract.context_rows and _one_series(found, contract):
-                break
-        found = _without_repeats(found.take(pa.array(time_order(found, contract))), contract)
-        return tail(found, contract)
+
+
+def _in_order(rows: pa.Table, contract: DatasetContract) -> pa.Table:
+    """The rows in time order within each series; of rows with equal series and time the last one."""
+    return _without_repeats(rows.take(pa.array(time_order(rows, contract))), contract)
 
 
 def _without_repeats(rows: pa.Table, contract: DatasetContract) -> pa.Table:

@@ -208,7 +208,8 @@ class FileScoring:
         before = self._context(run, contract, found)
         with closing(self._targets.connect(target)) as client:
             scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
-            table = TableScoring(source, found, contract, scorer, before, self._settings.score_rows_per_request)
+            rows = self._settings.score_rows_per_request
+            table = TableScoring(source, found, contract, scorer, before, rows, claim.renew)
             outputs = self._write(claim, drop, contract, found, table)
         manifest = self._manifest(run, found, target, conversation, table, outputs, started)
         body = json.dumps(manifest, indent=2, ensure_ascii=False, default=str).encode()

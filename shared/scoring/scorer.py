@@ -12,9 +12,9 @@ from typing import Literal
 import pyarrow as pa
 
 from aml.contract import DatasetContract
-from shared.errors import EndpointRefusedError
+from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
 from shared.scoring import wire
-from shared.scoring.context import conform, context_of, tail
+from shared.scoring.context import Preceding, conform, no_rows, tail
 from shared.scoring.endpoint import EndpointClient, RequestTooLargeError, RowsRefusedError, WireRefusedError
 
 Wire = Literal["auto", "arrow", "json"]
@@ -29,6 +29,21 @@ class Scored:
 
     predictions: pa.Table
     refused: dict[int, str]
+
+    def accepted(self, rows: pa.Table) -> pa.Table:
+        """Those of the batch's rows that were not refused: the others are no context of anything."""
+        if not self.refused:
+            return rows
+        return rows.filter(pa.array([row not in self.refused for row in range(rows.num_rows)]))
+
+
+@dataclass
+class _Asked:
+    """A batch under way, with what came before it as far as that is known."""
+
+    before: Preceding
+    rows: pa.Table
+    answer: Future[Scored]
 
 
 @dataclass
@@ -61,37 +76,53 @@ class Scorer:
         self._accepted = 0
         self._refused = 0
 
-    def score(self, batches: Iterable[pa.Table], before: pa.Table) -> Iterator[Scored]:
+    def score(self, batches: Iterable[pa.Table], history: pa.Table) -> Iterator[Scored]:
         """One `Scored` per batch, in order.
 
         Args:
             batches: tables of the contract's columns, in time order within each series; read only a few ahead.
-            before: the context of the first batch, in time order.
+            history: rows of the same series from elsewhere, in time order within each series.
         """
-        work = self._with_context(batches, before)
+        before = Preceding(conform(history, self._contract), no_rows(self._contract))
         with ThreadPoolExecutor(self._in_flight, thread_name_prefix="score") as pool:
-            under_way: deque[Future[Scored]] = deque()
+            under_way: deque[_Asked] = deque()
             try:
-                for context, rows in work:
+                for batch in batches:
+                    rows = conform(batch, self._contract)
                     if self._conversation.requests == 0:
                         # alone: the first answer says which deployment and which wire the others use
-                        yield self._batch(context, rows)
+                        scored = self._batch(before.context(rows, self._contract), rows)
+                        before = before.then(scored.accepted(rows), self._contract)
+                        yield scored
                         continue
-                    under_way.append(pool.submit(self._batch, context, rows))
+                    under_way.append(self._submit(pool, before, rows))
+                    before = before.then(rows, self._contract)
                     if len(under_way) >= self._in_flight:
-                        yield under_way.popleft().result()
+                        scored, before = self._next(pool, under_way, before)
+                        yield scored
                 while under_way:
-                    yield under_way.popleft().result()
+                    scored, before = self._next(pool, under_way, before)
+                    yield scored
             finally:
-                for future in under_way:
-                    future.cancel()
+                for asked in under_way:
+                    asked.answer.cancel()
 
-    def _with_context(self, batches: Iterable[pa.Table], before: pa.Table) -> Iterator[tuple[pa.Table, pa.Table]]:
-        before = conform(before, self._contract)
-        for batch in batches:
-            rows = conform(batch, self._contract)
-            yield context_of(before, rows, self._contract), rows
-            before = tail(pa.concat_tables([before, rows]), self._contract)
+    def _submit(self, pool: ThreadPoolExecutor, before: Preceding, rows: pa.Table) -> _Asked:
+        return _Asked(before, rows, pool.submit(self._batch, before.context(rows, self._contract), rows))
+
+    def _next(self, pool: ThreadPoolExecutor, under_way: deque[_Asked], before: Preceding) -> tuple[Scored, Preceding]:
+        """The oldest batch's answer. Where rows of it were refused, the batches behind it had them as context, and are
+        asked about again."""
+        asked = under_way.popleft()
+        scored = asked.answer.result()
+        if not scored.refused:
+            return scored, before
+        before = asked.before.then(scored.accepted(asked.rows), self._contract)
+        for position, stale in enumerate(under_way):
+            stale.answer.cancel()
+            under_way[position] = self._submit(pool, before, stale.rows)
+            before = before.then(stale.rows, self._contract)
+        return scored, before
 
     def _batch(self, context: pa.Table, rows: pa.Table) -> Scored:
         if rows.num_rows == 0:
@@ -102,7 +133,7 @@ class Scorer:
             if rows.num_rows > 1:
                 return self._halves(context, rows)
             if isinstance(error, RequestTooLargeError):
-                raise
+                raise _alone_too_large(error) from error
             self._count(refused=1, error=error)
             nothing = [pa.nulls(1, kind.type) for kind in wire.prediction_schema(self._contract)]
             return Scored(pa.table(nothing, schema=wire.prediction_schema(self._contract)), {0: error.message})
@@ -113,7 +144,7 @@ class Scorer:
         middle = rows.num_rows // 2
         left, right = rows.slice(0, middle), rows.slice(middle)
         first = self._batch(context, left)
-        second = self._batch(tail(pa.concat_tables([context, left]), self._contract), right)
+        second = self._batch(tail(pa.concat_tables([context, first.accepted(left)]), self._contract), right)
         refused = first.refused | {middle + row: why for row, why in second.refused.items()}
         return Scored(pa.concat_tables([first.predictions, second.predictions]), refused)
 
@@ -162,12 +193,25 @@ class Scorer:
         except WireRefusedError as error:
             raise otherwise or error from error
         with self._lock:
+            if talk.requests and (predictions.model, predictions.version) != (talk.model, talk.version):
+                raise EndpointUnavailableError(
+                    "model_changed",
+                    f"The endpoint answered with {predictions.model} version {predictions.version} after it had "
+                    f"answered with {talk.model} version {talk.version}; one model scores a whole file.",
+                )
             talk.requests += 1
             talk.deployment = talk.deployment or answer.deployment
             talk.model, talk.version = predictions.model, predictions.version
             if answer.request_id:
                 talk.request_ids.append(answer.request_id)
         return predictions
+
+
+def _alone_too_large(error: RequestTooLargeError) -> DropscoreError:
+    """What it means when a single row is too much: the endpoint takes nothing, or is too slow at the moment."""
+    if error.where.get("status") == 408:
+        return EndpointUnavailableError("endpoint_failed", f"One row alone takes it too long. {error.message}")
+    return error
 
 
 def _named_columns(context: pa.Table, rows: pa.Table) -> list[str]:

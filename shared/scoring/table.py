@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,7 +76,12 @@ class Counts:
 
 
 class TableScoring:
-    """Scores the rows of one surveyed table; `latest` holds, after the last chunk, the rows that later files need."""
+    """Scores the rows of one surveyed table; `latest` holds, after the last chunk, the rows that later files need.
+
+    Args:
+        before: what is known from before the table's rows, see `History.before`.
+        alive: called now and then while no chunk can be handed out yet.
+    """
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class TableScoring:
         scorer: Scorer,
         before: pa.Table,
         chunk_rows: int,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._source = source
         self._survey = survey
@@ -93,6 +99,7 @@ class TableScoring:
         self._scorer = scorer
         self._before = before
         self._chunk_rows = chunk_rows
+        self._alive = alive
         self.counts = Counts()
         self.latest = no_rows(contract)
 
@@ -112,9 +119,7 @@ class TableScoring:
 
     def _read(self) -> Iterator[tuple[Chunk, pa.Table]]:
         for chunk in read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows):
-            rows = conform(pa.Table.from_batches([chunk.batch]), self._contract)
-            self._remember(rows)
-            yield chunk, rows
+            yield chunk, conform(pa.Table.from_batches([chunk.batch]), self._contract)
 
     def _remember(self, rows: pa.Table) -> None:
         if self._contract.context_rows:
@@ -122,15 +127,17 @@ class TableScoring:
             self.latest = tail(rows.take(pa.array(time_order(rows, self._contract))), self._contract)
 
     def _streamed(self) -> Iterator[ScoredChunk]:
-        waiting: deque[Chunk] = deque()
+        waiting: deque[tuple[Chunk, pa.Table]] = deque()
 
         def batches() -> Iterator[pa.Table]:
             for chunk, rows in self._read():
-                waiting.append(chunk)
+                waiting.append((chunk, rows))
                 yield rows
 
         for scored in self._scorer.score(batches(), self._before):
-            yield _joined(waiting.popleft(), scored)
+            chunk, rows = waiting.popleft()
+            self._remember(scored.accepted(rows))
+            yield _joined(chunk, scored)
 
     def _sorted(self) -> Iterator[ScoredChunk]:
         """Holds the typed columns of the whole table (16 bytes a row for gas), not its text, which is read again."""
@@ -140,6 +147,8 @@ class TableScoring:
         slices = (in_time.slice(start, self._chunk_rows) for start in range(0, len(order), self._chunk_rows))
         predictions, refused, done = [], {}, 0
         for scored in self._scorer.score(slices, self._before):
+            self._remember(scored.accepted(in_time.slice(done, scored.predictions.num_rows)))
+            self._alive()
             predictions.append(scored.predictions)
             refused.update({int(order[done + row]): why for row, why in scored.refused.items()})
             done += scored.predictions.num_rows
@@ -161,9 +170,17 @@ def _joined(chunk: Chunk, scored: Scored) -> ScoredChunk:
     predictions = scored.predictions.take(indices) if len(chunk.cells) else scored.predictions
     errors = list(chunk.errors)
     rows = np.flatnonzero(chunk.usable)
-    for row, why in scored.refused.items():
+    for row, why in {**_unanswered(scored.predictions), **scored.refused}.items():
         errors[rows[row]] = why
     return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects)
+
+
+def _unanswered(predictions: pa.Table) -> dict[int, str]:
+    """The rows for which the endpoint answered nothing at all, although it did not refuse them."""
+    if not predictions.num_columns or not all(column.null_count for column in predictions.columns):
+        return {}
+    empty = np.logical_and.reduce([column.is_null().to_numpy() for column in predictions.columns])
+    return {int(row): "The endpoint gave no prediction for this row." for row in np.flatnonzero(empty)}
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import io
 import json
@@ -19,6 +18,16 @@ from shared.errors import EndpointRefusedError, EndpointUnavailableError
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 CONTEXT_ROWS = b"dropscore.context_rows"
+_UNREADABLE = (
+    pa.ArrowException,
+    OSError,  # an Arrow stream that is cut short
+    ArithmeticError,  # JSON's Infinity, where an integer should be
+    AttributeError,  # JSON of another shape
+    LookupError,
+    TypeError,
+    ValueError,
+    csv.Error,
+)
 _TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 
@@ -82,7 +91,7 @@ def decode(body: bytes, content_type: str, contract: DatasetContract, expected_r
     arrow = content_type.partition(";")[0].strip().lower() == ARROW
     try:
         predictions = _decode_arrow(body, contract) if arrow else _decode_json(body, contract)
-    except (pa.ArrowException, KeyError, TypeError, ValueError, binascii.Error, csv.Error) as error:
+    except _UNREADABLE as error:
         raise EndpointUnavailableError(
             "malformed_answer", f"The endpoint's answer cannot be read ({type(error).__name__}: {error})."
         ) from error
