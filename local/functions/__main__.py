@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from local.functions.configuration import choose_host_id
-from local.functions.errors import HostError
+from local.functions.errors import ConfigurationError, HostError
 from local.functions.host import Host, HostOptions, load_app
 
 # Loggers whose INFO is about every request they send; the app's own loggers pass through.
@@ -26,8 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         host_id = choose_host_id(options.host_id, app, os.environ)
         chosen = HostOptions(app, options.port, host_id, options.scan_interval, options.grace, options.message_lease)
+        if not app.is_dir():
+            raise ConfigurationError(f"{app} is not a folder; --app must name the one with host.json")
+        os.chdir(app)  # where the worker imports and runs an app
         config, functions = load_app(app, os.environ)
-        os.chdir(app)  # where the worker runs too
 
         async def serve() -> None:
             await Host(chosen, config, functions, os.environ).run()

@@ -163,7 +163,7 @@ def test_what_cannot_be_run_by_hand_is_refused(client: Client) -> None:
     assert client("POST", "/admin/functions/mark", b"[").status == 400
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
