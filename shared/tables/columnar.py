@@ -37,16 +37,22 @@ def read_parquet(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
 
 
 def _blocks(parquet: Any, rows: int) -> Iterator[Block]:
-    line = 2
+    line, promised = 2, parquet.metadata.num_rows
     native = {at for at, kind in enumerate(parquet.schema_arrow.types) if _fractional(kind)}
     try:
-        for batch in parquet.iter_batches(batch_size=rows):
+        for batch in parquet.iter_batches(batch_size=min(rows, max(promised, 1))):
             columns = [_texts(column) for column in batch.columns]
             cells = [list(row) for row in zip(*columns, strict=True)]
             yield Block(cells, range(line, line + len(cells)), [], native)
             line += len(cells)
+            # Asked for more than the rows it promised, the reader never returns from some damaged files.
+            if line - 2 >= promised:
+                break
     except (pa.ArrowException, OSError) as error:
         raise TableError("unreadable_file", f"The file is no sound Parquet file ({error}).", line) from error
+    if line - 2 != promised:
+        message = f"The Parquet file promises {promised} rows, but holds {line - 2}."
+        raise TableError("unreadable_file", message, line)
 
 
 def _fractional(kind: Any) -> bool:

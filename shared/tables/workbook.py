@@ -34,7 +34,7 @@ def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
             raise TableError("unreadable_file", f"The workbook would unpack to {unpacked} bytes, which is too much.")
         file.seek(0)
         sheet = _first_sheet(CalamineWorkbook.from_filelike(file))
-    except (CalamineError, zipfile.BadZipFile, OSError) as error:
+    except (CalamineError, zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise TableError("unreadable_file", f"The file is no sound Excel workbook ({error}).") from error
     rows = _numbered(sheet)
     for _, cells in rows:
