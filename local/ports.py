@@ -37,10 +37,14 @@ class Ports:
         return [name for name in components if not port_is_free(getattr(self, name))]
 
     def require_free(self, components: Sequence[str]) -> None:
-        """LocalCloudError with a line for each port in use: what it is for, who has it, what to do."""
-        lines = [self._complaint(name) for name in self.taken(components)]
-        if lines:
-            raise LocalCloudError("\n".join(lines))
+        """LocalCloudError when ports are in use: what each is for, who has it, and what to do."""
+        taken = self.taken(components)
+        if not taken:
+            return
+        lines = [self._complaint(name) for name in taken]
+        flags = " ".join(f"--{name}-port {getattr(self, name) + 100}" for name in taken)
+        lines.append(f"Stop what uses it (another `make up`?), or take another: make up UP='{flags}'")
+        raise LocalCloudError("\n".join(lines))
 
     def moved(self, url: str) -> str:
         """A URL or connection string written for the default ports, with these ports in their place."""
@@ -51,7 +55,4 @@ class Ports:
     def _complaint(self, name: str) -> str:
         port = getattr(self, name)
         owner = port_owner(port)
-        return (
-            f"Port {port}, meant for {COMPONENTS[name]}, is in use{f' by {owner}' if owner else ''}. "
-            f"Stop that program, or take another port: make up UP='--{name}-port {port + 100}'"
-        )
+        return f"Port {port}, meant for {COMPONENTS[name]}, is in use{f' by {owner}' if owner else ''}."

@@ -30,7 +30,7 @@ def test_a_port_in_use_is_reported_with_its_purpose_its_owner_and_the_flag() -> 
     assert message.startswith(f"Port {port}, meant for Azurite's queues, is in use by ")
     assert f"process {os.getpid()}" in message
     assert f"make up UP='--queue-port {port + 100}'" in message
-    assert len(message.splitlines()) == 1
+    assert len(message.splitlines()) == 2
 
 
 def test_a_port_of_a_component_that_is_not_started_does_not_matter() -> None:
