@@ -139,10 +139,17 @@ class AzureMLWorkspace:
         self._credential = credential
 
     def start_training(self, job: TrainingJob) -> None:
-        from azure.ai.ml import load_job
-
         if self.job(job.name) is not None:
             return
+        try:
+            self._submit(job)
+        except WorkspaceRefusedError:
+            if self.job(job.name) is None:  # else another instance was quicker: a job's name is taken once
+                raise
+
+    def _submit(self, job: TrainingJob) -> None:
+        from azure.ai.ml import load_job
+
         folder = f"azureml://datastores/{self._settings.aml_datastore}/paths/{job.folder}"
         with _translated(), _snapshot() as code:
             asset = self._data_asset(job, f"{folder}/data.parquet")
@@ -202,28 +209,39 @@ class AzureMLWorkspace:
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
         from azure.ai.ml.entities import Model
 
-        for known in self.models(model):
-            if known.tags.get("run") == run:
-                return known.version
-        with _translated():
-            made = self._client.models.create_or_update(
-                Model(
-                    name=model,
-                    path=f"azureml://jobs/{job}/outputs/model",
-                    type="custom_model",
-                    tags={**tags, "run": run},
+        known = self._versions(model, "All")
+        own = [each for each in known if each.tags.get("run") == run]
+        if own:
+            return own[-1].version  # the lowest, should there be two
+        # Counted here and not by the SDK: instances that saw the same list ask for the same version, which is then
+        # made once; an archived version's number stays taken.
+        version = str(1 + max((_number(each.version) for each in known), default=0))
+        path = f"azureml://jobs/{job}/outputs/model"
+        try:
+            with _translated():
+                self._client.models.create_or_update(
+                    Model(name=model, version=version, path=path, type="custom_model", tags={**tags, "run": run})
                 )
-            )
-        return str(made.version)
+        except WorkspaceRefusedError as error:
+            if version in [each.version for each in self._versions(model, "All")]:
+                raise WorkspaceUnavailableError(
+                    "version_taken", f"Version {version} of {model} was taken by another run at the same moment."
+                ) from error
+            raise
+        return version
 
     def models(self, model: str) -> Sequence[ModelVersion]:
+        return self._versions(model, "ActiveOnly")
+
+    def _versions(self, model: str, view: str) -> Sequence[ModelVersion]:
+        """Versions, newest first; those that a person named in words come last."""
         with _translated():
             try:
-                found = list(self._client.models.list(name=model))
+                found = list(self._client.models.list(name=model, list_view_type=view))
             except ResourceNotFoundError:
                 return []
         versions = [ModelVersion(model, str(each.version), dict(each.tags or {})) for each in found]
-        return sorted(versions, key=lambda each: int(each.version), reverse=True)
+        return sorted(versions, key=lambda each: _number(each.version), reverse=True)
 
     def endpoint(self, name: str) -> Endpoint | None:
         with _translated():
@@ -302,6 +320,10 @@ class AzureMLWorkspace:
         )
 
 
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
+
+
 @contextmanager
 def _snapshot() -> Iterator[Path]:
     """A folder that holds `aml` as a package and nothing else: the code that Azure ML is given."""
@@ -318,9 +340,10 @@ def _translated() -> Iterator[None]:
         yield
     except HttpResponseError as error:
         status = error.status_code
-        if status is None or status in (408, 429) or status >= 500:
+        # 409: another change of the same thing is under way
+        if status is None or status in (408, 409, 429) or status >= 500:
             raise WorkspaceUnavailableError(
-                "workspace_unavailable", f"Azure ML answered {status}: {error.message}", status=status
+                UNAVAILABLE, f"Azure ML answered {status}: {error.message}", status=status
             ) from error
         raise WorkspaceRefusedError(
             "workspace_refused", f"Azure ML answered {status}: {error.message}", status=status
@@ -328,4 +351,4 @@ def _translated() -> Iterator[None]:
     except MlException as error:
         raise WorkspaceRefusedError("workspace_refused", f"azure-ai-ml refused the request: {error}") from error
     except AzureError as error:
-        raise WorkspaceUnavailableError("workspace_unavailable", f"Azure ML cannot be reached: {error}") from error
+        raise WorkspaceUnavailableError(UNAVAILABLE, f"Azure ML cannot be reached: {error}") from error

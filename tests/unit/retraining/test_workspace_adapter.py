@@ -1,0 +1,231 @@
+"""What the adapter makes of the SDK's answers, with a client that answers what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+from azure.ai.ml.exceptions import AssetPathException, ErrorTarget, MlException, ValidationException
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseTimeoutError,
+)
+from azure.identity import CredentialUnavailableError
+
+from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.retraining.workspace import (
+    AzureMLWorkspace,
+    ModelVersion,
+    TrainingJob,
+    progress_of_job,
+    progress_of_resource,
+)
+from shared.settings import Settings
+
+JOB = TrainingJob("gas-1", "gas", "run-1", "gas/run-1", 0.01, {"run": "run-1"})
+
+
+class NoCredential:
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        raise AssertionError("nothing here goes over the network")
+
+
+def workspace(**operations: dict[str, Callable[..., Any]]) -> AzureMLWorkspace:
+    """The adapter over a client with these operations."""
+    made = AzureMLWorkspace(Settings(), NoCredential())
+    client = SimpleNamespace(**{name: SimpleNamespace(**calls) for name, calls in operations.items()})
+    made.__dict__["_client"] = client  # where its cached property keeps it
+    return made
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    def call(*args: object, **options: object) -> NoReturn:
+        raise error
+
+    return call
+
+
+def answered(status: int, kind: type[HttpResponseError] = HttpResponseError) -> HttpResponseError:
+    error = kind(message="(Code) in words")
+    error.status_code = status
+    return error
+
+
+UNAVAILABLE = [
+    *[answered(status) for status in (408, 409, 429, 500, 502, 503, 504)],
+    ServiceRequestError("connection refused"),
+    ServiceResponseTimeoutError("read timed out"),
+    CredentialUnavailableError("no managed identity endpoint answers"),
+]
+REFUSED = [
+    *[answered(status) for status in (400, 403, 405, 412)],
+    answered(401, ClientAuthenticationError),
+    MlException(message="not so", no_personal_data_message="not so"),
+    ValidationException(message="not so", no_personal_data_message="not so", target=ErrorTarget.JOB),
+]
+
+
+@pytest.mark.parametrize("error", UNAVAILABLE, ids=lambda error: f"{type(error).__name__} {error}"[:40])
+def test_what_may_pass_is_tried_again(error: Exception) -> None:
+    for call in calls(error):
+        with pytest.raises(WorkspaceUnavailableError) as caught:
+            call()
+        assert caught.value.code == "workspace_unavailable"
+        assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", REFUSED, ids=lambda error: f"{type(error).__name__} {error}"[:40])
+def test_what_will_not_pass_is_refused_in_the_sdks_words(error: Exception) -> None:
+    for call in calls(error):
+        with pytest.raises(WorkspaceRefusedError) as caught:
+            call()
+        assert caught.value.code == "workspace_refused"
+        assert caught.value.__cause__ is error
+        assert "in words" in caught.value.message or "not so" in caught.value.message
+
+
+def calls(error: Exception) -> list[Callable[[], object]]:
+    """Every call of the protocol, each of whose requests fails in this way."""
+    fails = raising(error)
+    asset = {"get": fails, "create_or_update": fails, "list": fails}
+    ours = workspace(
+        jobs=asset,
+        data=asset,
+        environments=asset,
+        models=asset,
+        online_endpoints={"get": fails, "begin_create_or_update": fails},
+        online_deployments={"get": fails, "begin_create_or_update": fails},
+    )
+    return [
+        lambda: ours.start_training(JOB),
+        lambda: ours.job("gas-1"),
+        lambda: ours.register("m", "gas-1", "run-1", {}),
+        lambda: ours.models("m"),
+        lambda: ours.endpoint("e"),
+        lambda: ours.start_endpoint("e", "gas"),
+        lambda: ours.deployment("e", "blue"),
+        lambda: ours.start_deployment("e", "blue", ModelVersion("m", "1"), "run-1"),
+        lambda: ours.start_traffic("e", "blue"),
+    ]
+
+
+def test_without_a_workspace_in_the_settings_it_says_which_are_missing() -> None:
+    settings = Settings(aml_subscription_id="s", aml_resource_group=None, aml_workspace_name="w")
+
+    with pytest.raises(WorkspaceRefusedError, match="AML_RESOURCE_GROUP") as caught:
+        AzureMLWorkspace(settings, NoCredential()).job("x")
+
+    assert caught.value.code == "workspace_not_configured"
+
+
+def registered(*versions: tuple[str, str]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(version=version, tags={"run": run} if run else None) for version, run in versions]
+
+
+class Models:
+    """The SDK's models: lists what is there when it is asked, and refuses another path for a version that is."""
+
+    def __init__(self, *seen: list[SimpleNamespace]) -> None:
+        self._seen = list(seen)
+        self.made: list[Any] = []
+
+    def list(self, name: str, list_view_type: str) -> list[SimpleNamespace]:
+        return self._seen.pop(0) if len(self._seen) > 1 else self._seen[0]
+
+    def create_or_update(self, model: Any) -> Any:
+        if model.version in [each.version for each in self._seen[-1]]:
+            raise AssetPathException(
+                message="taken", no_personal_data_message="taken", tartget=ErrorTarget.MODEL, target=ErrorTarget.MODEL
+            )
+        self.made.append(model)
+        return model
+
+
+def registry(models: Models) -> AzureMLWorkspace:
+    return workspace(models={"list": models.list, "create_or_update": models.create_or_update})
+
+
+@pytest.mark.parametrize(
+    ("there", "version"),
+    [
+        ([], "1"),
+        ([("9", "a"), ("10", "b"), ("2", "c")], "11"),
+        ([("by hand", ""), ("3", "a")], "4"),
+        ([("by hand", "")], "1"),
+    ],
+)
+def test_a_version_is_the_number_after_the_highest_one(there: list[tuple[str, str]], version: str) -> None:
+    models = Models(registered(*there))
+
+    assert registry(models).register("m", "job", "mine", {"blob": "b"}) == version
+    (made,) = models.made
+    assert (made.version, made.path, made.tags) == (
+        version,
+        "azureml://jobs/job/outputs/model",
+        {"blob": "b", "run": "mine"},
+    )
+
+
+def test_a_run_that_is_registered_is_not_registered_again() -> None:
+    models = Models(registered(("1", "a"), ("2", "mine"), ("3", "b")))
+
+    assert registry(models).register("m", "job", "mine", {}) == "2"
+    assert models.made == []
+
+
+def test_a_version_that_another_run_took_at_the_same_moment_is_tried_again_later() -> None:
+    models = Models(registered(("1", "a")), registered(("1", "a"), ("2", "other")))
+
+    with pytest.raises(WorkspaceUnavailableError) as caught:
+        registry(models).register("m", "job", "mine", {})
+    assert caught.value.code == "version_taken"
+
+    assert registry(models).register("m", "job", "mine", {}) == "3"
+
+
+def test_a_job_that_another_instance_submitted_at_the_same_moment_is_there() -> None:
+    looks = iter([None, SimpleNamespace(status="Running", studio_url="https://studio.test")])
+
+    def get(name: str) -> Any:
+        found = next(looks)
+        if found is None:
+            raise answered(404, ResourceNotFoundError)
+        return found
+
+    here = {"get": lambda name, version: SimpleNamespace(name=name, version=version)}
+    taken = raising(answered(400))
+
+    workspace(jobs={"get": get, "create_or_update": taken}, data=here, environments=here).start_training(JOB)
+
+
+@pytest.mark.parametrize(
+    ("status", "progress"),
+    [
+        *[(status, "under way") for status in ("NotStarted", "Starting", "Provisioning", "Preparing", "Queued")],
+        *[(status, "under way") for status in ("Running", "Finalizing", "CancelRequested", "NotResponding", "Paused")],
+        ("Completed", "succeeded"),
+        ("Failed", "failed"),
+        ("Canceled", "canceled"),
+    ],
+)
+def test_every_status_of_a_job_means_something(status: str, progress: str) -> None:
+    assert progress_of_job(status) == progress
+
+
+@pytest.mark.parametrize(
+    ("state", "progress"),
+    [
+        *[(state, "under way") for state in ("Creating", "Updating", "Scaling", "Deleting", None)],
+        ("Succeeded", "succeeded"),
+        ("Failed", "failed"),
+        ("Canceled", "canceled"),
+    ],
+)
+def test_every_provisioning_state_means_something(state: str | None, progress: str) -> None:
+    assert progress_of_resource(state) == progress
