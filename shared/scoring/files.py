@@ -7,38 +7,34 @@ blob was replaced or removed; its newer version has a run of its own).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared.claims import Claim, is_claimed
-from shared.errors import ConflictError, GiveUpError, NotFoundError, TryAgainError
+from shared.errors import ConflictError, GiveUpError, NoLiveModelError, NotFoundError, TryAgainError
 from shared.naming import INCOMING, RESULTS, STATE, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
 from shared.scoring.context import History, read_table, write_table
+from shared.scoring.results import ResultWriter, manifest
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
 from shared.settings import Settings
-from shared.storage import ABSENT, BlobInfo, BlobStore
+from shared.storage import BlobInfo, BlobStore
 from shared.tables import REJECTS_HEADER, Survey, render_header, render_rejects, scored_header, survey
 
 _log = logging.getLogger(__name__)
 
 ENDS = frozenset({"completed", "failed", "superseded"})
-CSV = "text/csv; charset=utf-8"
-_BLOCK_BYTES = 4 * 1024 * 1024
 _LONGEST_WAIT = timedelta(hours=1)
-_REQUEST_IDS_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -59,42 +55,6 @@ class BlobSource:
         for piece in self.blobs.pieces(self.container, self.name, self.etag):
             self.alive()
             yield piece
-
-
-class _ResultWriter:
-    """Writes a result blob block by block; nothing is visible before `commit`."""
-
-    def __init__(self, blobs: BlobStore, name: str) -> None:
-        self._blobs, self.name = blobs, name
-        self._attempt = uuid4().hex[:8]
-        self._buffer = bytearray()
-        self._blocks: list[str] = []
-        self._digest = hashlib.sha256()
-        self.size = 0
-        try:
-            self._found = blobs.info(RESULTS, name).etag
-        except NotFoundError:
-            self._found = ABSENT
-
-    def write(self, data: bytes) -> None:
-        self._buffer += data
-        self._digest.update(data)
-        self.size += len(data)
-        if len(self._buffer) >= _BLOCK_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        block = f"{len(self._blocks):06d}-{self._attempt}"
-        self._blobs.stage(RESULTS, self.name, block, bytes(self._buffer))
-        self._blocks.append(block)
-        self._buffer.clear()
-
-    def commit(self) -> dict[str, Any]:
-        """Makes it visible unless somebody else wrote the blob meanwhile; returns the manifest's entry."""
-        if self._buffer:
-            self._flush()
-        self._blobs.commit(RESULTS, self.name, self._blocks, if_match=self._found, content_type=CSV)
-        return {"blob": f"{RESULTS}/{self.name}", "bytes": self.size, "sha256": self._digest.hexdigest()}
 
 
 class FileScoring:
@@ -135,8 +95,8 @@ class FileScoring:
         """Opens an ended run for another try, because a person asked for it; a run that is open stays as it is."""
         if held.run.state not in ENDS:
             return held
-        again = held.run.entered("received", self._clock(), "asked for again", error=None, not_before=None, manual=True)
-        return self._runs.save(held, again)
+        fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0, "manual": True}
+        return self._runs.save(held, held.run.entered("received", self._clock(), "asked for again", **fresh))
 
     def run(self, held: Held) -> Run:
         """Takes the run as far as it goes; returns it as it then stands. Ended or claimed runs are left alone.
@@ -161,7 +121,8 @@ class FileScoring:
         except TryAgainError as error:
             self._wait(claim, error)
         except Exception:
-            claim.release()
+            with suppress(ConflictError):  # it is another instance's by now
+                claim.release()
             raise
         return claim.run
 
@@ -170,9 +131,15 @@ class FileScoring:
         claim.take(claim.run.entered("scoring", self._clock(), attempts=attempts, error=None, not_before=None))
 
     def _wait(self, claim: Claim, error: TryAgainError) -> None:
-        doubled = timedelta(minutes=self._settings.score_retry_minutes) * 2 ** min(claim.run.attempts - 1, 10)
-        not_before = None if error.code == "no_live_model" else self._clock() + min(doubled, _LONGEST_WAIT)
-        claim.save(claim.run.failed("waiting", self._clock(), error).model_copy(update={"not_before": not_before}))
+        run = claim.run.failed("waiting", self._clock(), error)
+        if isinstance(error, NoLiveModelError):
+            again: dict[str, Any] = {"attempts": run.attempts - 1, "not_before": None}  # nothing was tried
+        else:
+            wait = timedelta(minutes=self._settings.score_retry_minutes) * 2 ** min(run.attempts - 1, 10)
+            retry_after = error.where.get("retry_after")
+            asked = timedelta(seconds=retry_after if isinstance(retry_after, int) else 0)
+            again = {"not_before": self._clock() + min(max(wait, asked), _LONGEST_WAIT)}
+        claim.save(run.model_copy(update=again))
         _log.info("run %s waits: %s", claim.run.id, error, extra=error.where)
 
     def _after_conflict(self, claim: Claim, error: ConflictError) -> Run:
@@ -211,11 +178,12 @@ class FileScoring:
             rows = self._settings.score_rows_per_request
             table = TableScoring(source, found, contract, scorer, before, rows, claim.renew)
             outputs = self._write(claim, drop, contract, found, table)
-        manifest = self._manifest(run, found, target, conversation, table, outputs, started)
-        body = json.dumps(manifest, indent=2, ensure_ascii=False, default=str).encode()
+        finished = self._clock()
+        about = manifest(run, found, target, conversation, table.counts, outputs, started=started, finished=finished)
+        body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
         self._blobs.put(RESULTS, drop.result("manifest.json"), body, content_type="application/json")
         self._history.remember(contract, run.blob, table.latest)
-        self._finish(claim, drop, manifest)
+        self._finish(claim, drop, about)
 
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record."""
@@ -240,8 +208,8 @@ class FileScoring:
     def _write(
         self, claim: Claim, drop: Drop, contract: DatasetContract, found: Survey, table: TableScoring
     ) -> list[dict[str, Any]]:
-        scored = _ResultWriter(self._blobs, drop.result("scored.csv"))
-        rejected = _ResultWriter(self._blobs, drop.result("rejected.csv"))
+        scored = ResultWriter(self._blobs, drop.result("scored.csv"))
+        rejected = ResultWriter(self._blobs, drop.result("rejected.csv"))
         scored.write(render_header(scored_header(found.header, prediction_names(contract))))
         for chunk in table.chunks():
             scored.write(chunk.render())
@@ -258,61 +226,16 @@ class FileScoring:
             self._blobs.delete(RESULTS, rejected.name)  # of an earlier version of the file
         return outputs
 
-    def _manifest(
-        self,
-        run: Run,
-        found: Survey,
-        target: Target,
-        conversation: Conversation,
-        table: TableScoring,
-        outputs: list[dict[str, Any]],
-        started: datetime,
-    ) -> dict[str, Any]:
-        finished = self._clock()
-        return {
-            "run": run.id,
-            "dataset": run.dataset,
-            "input": {
-                "blob": run.blob,
-                "etag": run.etag,
-                "sha256": found.sha256,
-                "bytes": found.size,
-                "rows": found.data_rows,
-                "dialect": found.dialect.as_dict(),
-                "first_time": found.first_time and found.first_time.isoformat(sep=" "),
-                "last_time": found.last_time and found.last_time.isoformat(sep=" "),
-                "in_time_order": found.ordered,
-            },
-            "model": {
-                "name": target.model or conversation.model,
-                "version": target.version or conversation.version,
-                "deployment": conversation.deployment,
-                "training_run": target.run,
-            },
-            "counts": table.counts.as_dict(),
-            "timings": {
-                "started": started.isoformat(),
-                "finished": finished.isoformat(),
-                "seconds": round((finished - started).total_seconds(), 3),
-            },
-            "requests": {
-                "wire": conversation.wire,
-                "count": conversation.requests,
-                "ids": conversation.request_ids[:_REQUEST_IDS_KEPT],
-            },
-            "outputs": outputs,
-        }
-
-    def _finish(self, claim: Claim, drop: Drop, manifest: dict[str, Any]) -> None:
+    def _finish(self, claim: Claim, drop: Drop, about: dict[str, Any]) -> None:
         run = claim.run
         done = run.entered(
             "completed",
             self._clock(),
             None,
             claimed_until=None,
-            counts=manifest["counts"],
+            counts=about["counts"],
             manifest=f"{RESULTS}/{drop.result('manifest.json')}",
-            model={**(run.model or {}), **manifest["model"]},
+            model={**(run.model or {}), **about["model"]},
         )
         claim.save(done)
-        _log.info("run %s completed: %s", run.id, manifest["counts"], extra={"blob": run.blob})
+        _log.info("run %s completed: %s", run.id, about["counts"], extra={"blob": run.blob})

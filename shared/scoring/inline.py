@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from aml.contract import DatasetContract
 from shared.scoring.context import History
+from shared.scoring.results import answering_model
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
 from shared.scoring.targets import Targets
@@ -71,11 +72,7 @@ class InlineScoring:
                 "rejected": [
                     {"line": reject.line, "reason": reject.reason} for chunk in chunks for reject in chunk.rejects
                 ],
-                "model": {
-                    "name": target.model or conversation.model,
-                    "version": target.version or conversation.version,
-                    "deployment": conversation.deployment,
-                },
+                "model": answering_model(target, conversation),
             },
         )
 
