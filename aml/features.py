@@ -28,8 +28,8 @@ _LARGEST = 1e38
 class SeriesFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no type information
     """Turn `Rows` into the matrix that the forest sees: float32, one line per row, in the rows' order.
 
-    Columns: hour of day (0-23), day of week (Monday is 0), the value one row earlier in the series, mean and sample
-    standard deviation (n - 1) of the window of `window` rows that ends with the row itself.
+    Columns: the value, hour of day (0-23), day of week (Monday is 0), the value one row earlier in the series, mean and
+    sample standard deviation (n - 1) of the window of `window` rows that ends with the row itself.
 
     At the start of a series the window holds the rows there are. The first row has no earlier one: its own value stands
     in ("nothing changed"), and the deviation of a single row is 0. So the forest needs no special value.
@@ -48,20 +48,18 @@ class SeriesFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc] # s
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """The names of the columns that `transform` returns."""
         w = self.window
-        return np.array(["hour", "day_of_week", "lag_1", f"mean_{w}", f"deviation_{w}"], dtype=object)
+        return np.array(["value", "hour", "day_of_week", "lag_1", f"mean_{w}", f"deviation_{w}"], dtype=object)
 
     def transform(self, X: Rows) -> NDArray[np.float32]:
-        """The features of every row, shape (len(X), 5)."""
+        """The features of every row, shape (len(X), 6)."""
         order = X.by_series_and_time()
         series = X.series[order]
         value = np.clip(X.value[order], -_LARGEST, _LARGEST)
         position = _position_in_run(series)
-        out = np.empty((len(X), 5), dtype=np.float32)
-        out[:, 0], out[:, 1] = _clock(X.time)
-        lag, mean, deviation = _window_features(value, position, self.window)
-        out[order, 2] = lag
-        out[order, 3] = mean
-        out[order, 4] = deviation
+        out = np.empty((len(X), 6), dtype=np.float32)
+        out[order, 0] = value
+        out[:, 1], out[:, 2] = _clock(X.time)
+        out[order, 3], out[order, 4], out[order, 5] = _window_features(value, position, self.window)
         return out
 
 

@@ -1,6 +1,7 @@
 """The law of serving: a row's features depend on the row and its window, to the last bit, and on nothing else."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,8 @@ def test_features_are_what_pandas_would_say() -> None:
 
     features = _FEATURES.transform(single_series(time.to_numpy().astype(np.int64), volumes))
 
-    columns = (
+    columns: tuple[pd.Series[Any], ...] = (
+        value,
         time.dt.hour,
         time.dt.day_of_week,
         value.shift().fillna(value),
@@ -69,7 +71,8 @@ def test_features_are_what_pandas_would_say() -> None:
     )
     for computed, expected in zip(features.T.tolist(), columns, strict=True):
         assert computed == pytest.approx(expected.tolist(), rel=1e-6)
-    assert list(_FEATURES.get_feature_names_out()) == ["hour", "day_of_week", "lag_1", "mean_24", "deviation_24"]
+    names = ["value", "hour", "day_of_week", "lag_1", "mean_24", "deviation_24"]
+    assert list(_FEATURES.get_feature_names_out()) == names
 
 
 def test_a_series_begins_with_the_rows_there_are() -> None:
@@ -78,11 +81,11 @@ def test_a_series_begins_with_the_rows_there_are() -> None:
     features = _FEATURES.transform(rows)
 
     # 1970-01-01 was a Thursday
-    assert features.tolist() == [[0, 3, 4, 4, 0], [1, 3, 4, 5, pytest.approx(2**0.5)]]
+    assert features.tolist() == [[4, 0, 3, 4, 4, 0], [6, 1, 3, 4, 5, pytest.approx(2**0.5)]]
 
 
 def test_no_rows_have_no_features() -> None:
-    assert _FEATURES.transform(single_series(np.zeros(0, dtype=np.int64), np.zeros(0))).shape == (0, 5)
+    assert _FEATURES.transform(single_series(np.zeros(0, dtype=np.int64), np.zeros(0))).shape == (0, 6)
 
 
 def test_values_that_are_not_finite_never_become_rows() -> None:
