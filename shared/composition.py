@@ -7,13 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ExponentialRetry
 from azure.storage.queue import QueueServiceClient
 
-from shared.errors import InvalidInputError
+from shared.errors import EndpointUnavailableError, InvalidInputError
 from shared.live import LiveModels
 from shared.naming import CONTAINERS
 from shared.retraining.reconciler import Retraining
@@ -42,10 +44,19 @@ class Identity:
         return DefaultAzureCredential()
 
     def token(self, fresh: bool) -> str:
-        """A bearer token for online endpoints; `fresh` discards what was kept, after an endpoint refused it."""
+        """A bearer token for online endpoints; `fresh` discards what was kept, after an endpoint refused it.
+
+        Raises:
+            EndpointUnavailableError: ``endpoint_unauthorized``, nobody vouches for the app at the moment.
+        """
         if fresh:
             self.__dict__.pop("credential", None)
-        return self.credential.get_token(AML_SCOPE).token
+        try:
+            return self.credential.get_token(AML_SCOPE).token
+        except AzureError as error:
+            raise EndpointUnavailableError(
+                "endpoint_unauthorized", f"The app's identity gets no token for the endpoint ({type(error).__name__})."
+            ) from error
 
 
 @dataclass
@@ -89,10 +100,21 @@ class App:
         self.blobs.ensure_containers(CONTAINERS)
 
     def reconcile(self) -> None:
-        """One look at everything that is open: training runs first, then the files that wait for them."""
+        """One look at everything that is open: training runs first, then the files that wait for them.
+
+        Raises:
+            ExceptionGroup: what broke unexpectedly; everything else was looked at nevertheless.
+        """
+        broken = []
         for held in self.retraining.open_runs():
-            self.retraining.advance(held)
+            try:
+                self.retraining.advance(held)
+            except Exception as error:
+                error.add_note(f"in training run {held.run.id}")
+                broken.append(error)
         self.desk.wake_files()
+        if broken:
+            raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
 
     def do(self, message: str) -> None:
         """One message of the work queue."""
@@ -120,8 +142,8 @@ def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient,
     if settings.storage_connection is not None:
         connection = settings.storage_connection.get_secret_value()
         return (
-            BlobServiceClient.from_connection_string(connection),
-            QueueServiceClient.from_connection_string(connection),
+            BlobServiceClient.from_connection_string(connection, **_patience()),
+            QueueServiceClient.from_connection_string(connection, **_patience()),
         )
     account = settings.storage_account_name
     blob_uri = settings.storage_blob_uri or (account and f"https://{account}.blob.core.windows.net")
@@ -131,4 +153,15 @@ def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient,
             "storage_not_configured",
             "Set AzureWebJobsStorage to a connection string, or AzureWebJobsStorage__accountName to use an identity.",
         )
-    return BlobServiceClient(blob_uri, identity.credential), QueueServiceClient(queue_uri, identity.credential)
+    return (
+        BlobServiceClient(blob_uri, identity.credential, **_patience()),
+        QueueServiceClient(queue_uri, identity.credential, **_patience()),
+    )
+
+
+def _patience() -> dict[str, Any]:
+    """Storage that does not answer is given some ten seconds, not the SDK's minute and more: the host tries again."""
+    return {
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3),
+        "connection_timeout": 5,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from shared.errors import ConflictError, NotFoundError
@@ -26,6 +26,7 @@ _UNATTENDED = timedelta(minutes=5)
 """A run that nobody has claimed for so long lost its message, or its instance died before the first claim."""
 
 CRASHED = "crashed"
+_SHOWN = 1000
 
 
 class WorkDesk:
@@ -83,25 +84,26 @@ class WorkDesk:
         """
         try:
             held = self._asked_about(json.loads(message))
-        except (ValueError, KeyError, TypeError, NotFoundError):
+        except (ValueError, KeyError, TypeError, RecursionError, NotFoundError):
             held = self._run_about("score", place("", "an unreadable message"), message)
         if held.run.state in ENDS or held.run.state in TRAINING_ENDS:
             return None
         failure = Failure(
             code=CRASHED,
             message="The app crashed on this several times and gave up. What it was is in the app's logs; the file is "
-            f"still where it was dropped, and can be asked for again by HTTP. The message was: {message}",
+            f"still where it was dropped, and can be asked for again by HTTP. The message was: {message[:_SHOWN]}",
         )
         ended = held.run.entered("failed", self._clock(), CRASHED, error=failure, claimed_until=None)
         return self._runs.save(held, ended).run
 
-    def _asked_about(self, about: dict[str, str]) -> Held:
+    def _asked_about(self, about: Mapping[str, object]) -> Held:
         if "run" in about:
-            return self._runs.load(about["dataset"], about["run"])
-        drop, etag = place(about["ContainerName"], about["BlobName"]), bare_etag(about["ETag"])
+            return self._runs.load(_text(about, "dataset"), _text(about, "run"))
+        drop = place(_text(about, "ContainerName"), _text(about, "BlobName"))
+        etag = bare_etag(_text(about, "ETag")) if about.get("ETag") else ""  # an event need not carry one
         kind: Kind = "train" if drop.container == DATASETS else "score"
         for held in self._runs.search(dataset=drop.dataset, kind=kind):
-            if (held.run.blob, held.run.etag) == (drop.blob, etag):
+            if held.run.blob == drop.blob and etag in ("", held.run.etag):
                 return held
         return self._run_about(kind, drop, etag)
 
@@ -117,3 +119,10 @@ class WorkDesk:
             state="received",
         )
         return self._runs.create(run.entered("received", now))[0]
+
+
+def _text(about: Mapping[str, object], name: str) -> str:
+    value = about[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is no text")
+    return value
