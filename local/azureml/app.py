@@ -51,6 +51,7 @@ class Emulator:
         self._references = References(config, self._store, self._blobs)
         self._workspace = Workspace(config, self._store, self._blobs)
         self._runs = Runs(config, self._store, self._blobs, self._references)
+        self._jobs = Jobs(config, self._store, self._references, self._runs, self._operations)
         self._fleet = Fleet(config, self._blobs, self._references)
         self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
         self._endpoints = Endpoints(config, self._store, self._deployments, self._operations, self._tokens)
@@ -78,8 +79,7 @@ class Emulator:
 
     def _register(self) -> None:
         assets = Assets(self._config, self._store, self._blobs, self._references)
-        jobs = Jobs(self._config, self._store, self._references, self._runs, self._operations)
-        for part in (self._workspace, assets, jobs, self._endpoints, self._deployments):
+        for part in (self._workspace, assets, self._jobs, self._endpoints, self._deployments):
             part.register(self._workspace_routes)
         History(self._store, self._blobs, self._references).register(self._history_routes)
 
@@ -92,7 +92,7 @@ class Emulator:
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as client:
             self._router.start(client)
             self._endpoints.resume()
-            self._runs.resume()
+            self._jobs.resume()
             await self._fleet.start(client)
             starting = asyncio.create_task(self._start_deployments())
             yield

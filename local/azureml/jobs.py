@@ -39,6 +39,13 @@ class Jobs:
         routes.add("PUT", "jobs/{}", self.put)
         routes.add("POST", "jobs/{}/cancel", self.cancel)
 
+    def resume(self) -> None:
+        """Go on with what an earlier process left unfinished."""
+        for operation in self._operations.running():
+            if operation.startswith("job:"):
+                self._operations.end(operation)
+        self._runs.resume()
+
     async def list_jobs(self, call: Call) -> Answer:
         """Jobs, newest first; `tag` and `jobType` filter."""
         found = self._store.under("jobs")
@@ -83,7 +90,7 @@ class Jobs:
     async def cancel(self, call: Call) -> Answer:
         """Ask a job to end; Location answers 202 until it has."""
         (name,) = call.names
-        if self._existing(name)["properties"]["status"] in TERMINAL:
+        if self._existing(name)["properties"]["status"] in (*TERMINAL, "CancelRequested"):
             return Answer(200)
         operation = self._operations.begin("job")
         self._runs.cancel(name, lambda: self._operations.end(operation))

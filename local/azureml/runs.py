@@ -109,7 +109,7 @@ class Runs:
         outputs = {output: folder / "outputs" / output for output in properties["outputs"] if output != "default"}
         for output in outputs.values():
             output.mkdir(parents=True)
-        command = fill(properties["command"], inputs, {key: shlex.quote(str(path)) for key, path in outputs.items()})
+        command = _command(properties, inputs, outputs)
         environment = self._environment(name, python, properties, inputs, outputs)
         self._set(name, "Running", startTimeUtc=datetime.now(UTC).isoformat())
         try:
@@ -148,12 +148,12 @@ class Runs:
         if item["jobInputType"] == "literal":
             return str(item["value"])
         location = self._references.location(item["uri"])
-        return shlex.quote(str(await asyncio.to_thread(self._blobs.download, location, folder)))
+        return str(await asyncio.to_thread(self._blobs.download, location, folder))
 
     def _environment(
         self, name: str, python: Path, properties: Json, inputs: Mapping[str, str], outputs: Mapping[str, Path]
     ) -> dict[str, str]:
-        paths = {f"AZURE_ML_INPUT_{key}": shlex.split(value)[0] if value else "" for key, value in inputs.items()}
+        paths = {f"AZURE_ML_INPUT_{key}": value for key, value in inputs.items()}
         paths |= {f"AZURE_ML_OUTPUT_{key}": str(path) for key, path in outputs.items()}
         own = {
             "AZUREML_RUN_ID": name,
@@ -250,6 +250,15 @@ class Runs:
         self._store.put(f"jobs/{name}", job)
         if notes:
             self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
+
+
+def _command(properties: Json, inputs: Mapping[str, str], outputs: Mapping[str, Path]) -> str:
+    """The command with its references filled in: literals as they are, paths safe from the shell."""
+    given = {
+        name: value if properties["inputs"][name]["jobInputType"] == "literal" else shlex.quote(value)
+        for name, value in inputs.items()
+    }
+    return fill(properties["command"], given, {name: shlex.quote(str(path)) for name, path in outputs.items()})
 
 
 def _tail(log: Path) -> str:

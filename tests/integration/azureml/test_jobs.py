@@ -103,17 +103,21 @@ def test_a_folder_input_and_a_registered_output(client: MLClient, environment: s
 
     job = client.jobs.create_or_update(
         command(
-            command="cd ${{inputs.all}} && find . -type f | sort > ${{outputs.found}}/names.txt",
+            command="cd ${{inputs.all}} && find . -type f | sort > ${{outputs.found}}/names.txt"
+            ' && printf %s "$AZURE_ML_INPUT_note" >> ${{outputs.found}}/names.txt',
             environment=environment,
             compute="cpu-cluster",
-            inputs={"all": Input(type="uri_folder", path="azureml://datastores/dropscore/paths/jobs/folder")},
+            inputs={
+                "all": Input(type="uri_folder", path="azureml://datastores/dropscore/paths/jobs/folder"),
+                "note": "it's all",
+            },
             outputs={"found": Output(type="custom_model", name="found-names")},
         )
     )
 
     assert ended(client, job.name).status == "Completed"
     stored = blobs.get_blob_client("azureml", f"azureml/{job.name}/found/names.txt").download_blob().readall()
-    assert stored == b"./a.txt\n./deep/b.txt\n"
+    assert stored == b"./a.txt\n./deep/b.txt\nit's all"
     model = client.models.get("found-names", label="latest")
     assert (model.version, model.job_name) == ("1", job.name)
 
