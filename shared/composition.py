@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +16,7 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 from azure.storage.queue import QueueServiceClient
 
-from shared.errors import EndpointUnavailableError, InvalidInputError
+from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUnavailableError
 from shared.live import LiveModels
 from shared.naming import CONTAINERS
 from shared.retraining.reconciler import Retraining
@@ -97,7 +98,8 @@ class App:
             workspace=self.workspace,
             clock=self.clock,
         )
-        self.blobs.ensure_containers(CONTAINERS)
+        with suppress(StorageUnavailableError):  # then `reconcile` makes them, and until then health says why
+            self.blobs.ensure_containers(CONTAINERS)
 
     def reconcile(self) -> None:
         """One look at everything that is open: training runs first, then the files that wait for them.
@@ -105,6 +107,7 @@ class App:
         Raises:
             ExceptionGroup: what broke unexpectedly; everything else was looked at nevertheless.
         """
+        self.blobs.ensure_containers(CONTAINERS)
         broken = []
         for held in self.retraining.open_runs():
             try:

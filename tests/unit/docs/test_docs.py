@@ -22,6 +22,7 @@ OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 # what the platform and Azure's own libraries read, in the example settings
 _OF_THE_PLATFORM = {
     "FUNCTIONS_WORKER_RUNTIME",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
     "REQUESTS_CA_BUNDLE",
