@@ -2,7 +2,8 @@
 
 FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). FOLDER receives
 `bundle.joblib`, `metrics.json` (one flat object) and `contract.json`. Bad data: one line `code: message` on stderr and
-exit code 2.
+exit code 2. Whatever it fails of, FOLDER receives `error.json` alone, an object of `code` and `message`: Azure ML keeps
+what a failed job wrote into a mounted output, and the app reads it there.
 """
 
 from __future__ import annotations
@@ -42,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = train(rows, contract, arguments.contamination or contract.contamination, arguments.model)
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
+        _leave_reason(arguments.model, error.code, error.message)
         return 2
+    except Exception as error:
+        _leave_reason(arguments.model, "training_crashed", f"{type(error).__name__}: {error}")
+        raise
     print(
         f"trained {contract.model_name} on {metrics['rows']} rows ({len(parsed.problems)} unusable): "
         f"alert rate {metrics['alert_rate']:.4f}, recall of injected faults {metrics['recall']:.2f}"
@@ -116,6 +121,11 @@ def usable_rows(parsed: Parsed, contract: DatasetContract) -> Rows:
     if days < rules.min_days:
         raise InputError("too_few_days", f"The rows span {days:.1f} days; at least {rules.min_days:g} are needed.")
     return rows.take(rows.by_series_and_time())
+
+
+def _leave_reason(folder: Path, code: str, message: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.json").write_text(json.dumps({"code": code, "message": message}), encoding="utf-8")
 
 
 def _read_csv(path: Path) -> pa.Table:

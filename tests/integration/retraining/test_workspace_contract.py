@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -156,6 +156,18 @@ def test_the_job_trains_on_the_file_and_leaves_model_and_metrics(place: Place) -
     assert job.url.startswith("https://")
     assert (metrics["rows"], metrics["contamination"]) == (480, 0.02)
     assert place.blobs.info(TRAINING, f"{place.job.folder}/model/bundle.joblib").size > 0
+
+
+def test_a_job_that_fails_leaves_its_reason_in_words(place: Place) -> None:
+    job = replace(place.job, name="contract-2", run="contract-run-2", folder="gas/contract-run-2")
+    place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=2))
+    place.workspace.start_training(job)
+    ended = ended_job(place, job.name)
+    why = json.loads(place.blobs.get(TRAINING, f"{job.folder}/model/error.json")[0])
+
+    assert (ended.progress, ended.status) == ("failed", "Failed")
+    assert why["code"] == "too_few_rows"
+    assert "48 usable rows are too few" in why["message"]
 
 
 def test_a_run_is_registered_once_and_versions_count_as_numbers(place: Place) -> None:

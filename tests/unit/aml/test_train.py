@@ -109,7 +109,25 @@ def test_bad_data_is_one_line_with_a_stable_code(
 
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{code}: ")
-    assert not (tmp_path / "model").exists()
+    (left,) = (tmp_path / "model").iterdir()
+    why = json.loads(left.read_text())
+    assert left.name == "error.json"
+    assert f"{why['code']}: {why['message']}" == line
+
+
+def test_a_crash_leaves_its_reason_too(tmp_path: Path, training_rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    pa.parquet.write_table(_table(training_rows), tmp_path / "data.parquet")
+
+    def crash(*arguments: object) -> None:
+        raise MemoryError("no room for 300 trees")
+
+    monkeypatch.setattr("aml.train.evaluate", crash)
+
+    with pytest.raises(MemoryError):
+        _train(tmp_path / "data.parquet", tmp_path / "model")
+
+    why = json.loads((tmp_path / "model" / "error.json").read_text())
+    assert why == {"code": "training_crashed", "message": "MemoryError: no room for 300 trees"}
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but nothing else", b"\x00\xff\xfe\x80", b"Date,Value\n1,2,3\n4\n"])
