@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aml.contract import load_contract
+from aml.contract import GateRule, load_contract
 from local.sample_data import hourly_gas, plain_csv
 from shared.live import LiveModel, LiveModels
 from shared.naming import CONTAINERS, DATASETS, TRAINING
@@ -26,7 +26,8 @@ from tests.fakes.blobs import FakeBlobStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.workspace import FakeWorkspace
 
-GAS = load_contract("gas")
+GATE = (GateRule(metric="alert_rate", maximum=0.5), GateRule(metric="recall", minimum=0.1, max_drop=0.3))
+GAS = load_contract("gas").model_copy(update={"gate": GATE})
 ENDPOINT = "dropscore-gas"
 FIRST = datetime.fromisoformat("2026-01-01")
 LOOKS_AT_MOST = 60
