@@ -18,7 +18,7 @@ from local.certificates import ensure_certificate
 from local.functions.launch import FunctionsHost
 from local.installing import ENVIRONMENTS, ROOT
 from local.ports import COMPONENTS, Ports
-from local.processes import Child, LocalCloudError, StopRequestedError, stop_requested, wait_until
+from local.processes import Child, LocalCloudError, StopRequestedError, end_leftovers, stop_requested, wait_until
 
 _APP_SECONDS = 60.0
 SETTINGS_FILE = ROOT / "local.settings.example.json"
@@ -120,16 +120,19 @@ class LocalCloud:
 
     def start(self) -> None:
         """Bring everything up, or nothing: LocalCloudError says what is missing or in the way."""
-        self.ports.require_free(self.components)
         with ExitStack() as stack:
             stack.enter_context(sole_user(self.folder))
+            self._end_leftovers()
+            self.ports.require_free(self.components)
             _keep_previous_logs(self.logs)
+            stack.callback(self._marks.unlink, missing_ok=True)
             stack.enter_context(self.azurite)
-            _go_on()
+            self._note(self.azurite.child)
             self._azureml = stack.enter_context(self.emulator())
-            _go_on()
+            self._note(self._azureml.child)
             if self._with_functions:
                 self._functions = stack.enter_context(self._functions_host())
+                self._note(self._functions.child)
                 # the app's first answer comes after it has made its containers: from then on people can drop files
                 wait_until(self._app_answers, self._functions.child, _APP_SECONDS)
             self._stack = stack.pop_all()
@@ -146,6 +149,23 @@ class LocalCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _marks(self) -> Path:
+        return self.folder / "running"
+
+    def _note(self, child: Child) -> None:
+        """Remember what runs, in case we are killed; and start nothing more once somebody asked to stop."""
+        with self._marks.open("a", encoding="utf-8") as marks:
+            marks.write(f"{child.mark}\n")
+        if stop_requested.is_set():
+            raise StopRequestedError("Stopped while the local cloud was starting.")
+
+    def _end_leftovers(self) -> None:
+        """End what an earlier cloud on this folder, killed before it could stop, left running."""
+        if self._marks.exists():
+            end_leftovers(self._marks.read_text(encoding="utf-8").split())
+            self._marks.unlink()
 
     def emulator(self) -> AzureMLEmulator:
         """An emulator for this cloud's folder, ports and storage, not started."""
@@ -173,11 +193,6 @@ class LocalCloud:
             log=self.logs / "functions.log",
             scan_interval=self._scan_interval,
         )
-
-
-def _go_on() -> None:
-    if stop_requested.is_set():
-        raise StopRequestedError("Stopped while the local cloud was starting.")
 
 
 @contextmanager

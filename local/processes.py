@@ -33,8 +33,9 @@ class Child:
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, mark: str) -> None:
         self.name = name
         self.log = log
+        self.mark = mark
+        """What the process and all that it starts carry in their environment."""
         self._process = process
-        self._mark = mark
 
     @property
     def pid(self) -> int:
@@ -85,16 +86,27 @@ class Child:
     def _left(self) -> list[psutil.Process]:
         """What still runs of the process, its group, and whatever it started in groups of their own."""
         self._process.poll()  # reaps it: as a zombie it would count
-        return [process for process in psutil.process_iter() if self._belongs(process)]
+        return [process for process in psutil.process_iter() if _belongs(process, self.mark, self.pid)]
 
-    def _belongs(self, process: psutil.Process) -> bool:
-        try:
-            # a zombie holds nothing, and who reaps it is init's affair, which containers may lack
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            return os.getpgid(process.pid) == self.pid or self._mark in process.environ().get(_MARKS, "")
-        except (psutil.Error, OSError):
+
+def _belongs(process: psutil.Process, mark: str, group: int | None = None) -> bool:
+    try:
+        # a zombie holds nothing, and who reaps it is init's affair, which containers may lack
+        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
             return False
+        return os.getpgid(process.pid) == group or mark in process.environ().get(_MARKS, "")
+    except (psutil.Error, OSError):
+        return False
+
+
+def end_leftovers(marks: Sequence[str], timeout: float = 30.0) -> int:
+    """End what still runs of children whose starter was killed, as `Child.stop` would; how many processes that were."""
+    left = [process for process in psutil.process_iter() for mark in marks if _belongs(process, mark)]
+    _each(left, psutil.Process.terminate)
+    _, alive = psutil.wait_procs(left, timeout)
+    _each(alive, psutil.Process.kill)
+    psutil.wait_procs(alive, timeout)
+    return len(left)
 
 
 def start(

@@ -30,7 +30,8 @@ class Up:
         self.ports = Ports.free()
         flags = [f"--{name}-port={port}" for name, port in dataclasses.asdict(self.ports).items()]
         command = [sys.executable, "-m", "local.up", "--services-only", "--folder", str(self.folder), *flags]
-        self.child: Child = start("make up", command, log=folder / "up.log", cwd=ROOT)
+        log = folder / f"up-{self.ports.blob}.log"
+        self.child: Child = start("make up", command, log=log, cwd=ROOT)
 
     def wait_until_ready(self) -> list[psutil.Process]:
         """All processes that it started, once it said that it is up."""
@@ -109,6 +110,18 @@ def test_a_component_that_dies_is_named_and_the_rest_is_stopped(bring_up: Callab
     assert _alive(processes) == []
 
 
+def test_what_a_killed_one_left_running_is_ended_by_the_next(bring_up: Callable[[], Up]) -> None:
+    killed = bring_up()
+    orphans = killed.wait_until_ready()
+    os.kill(killed.child.pid, signal.SIGKILL)
+    assert _exit_code(killed.child) == -signal.SIGKILL
+    assert _alive(orphans) != []
+
+    bring_up().wait_until_ready()
+
+    assert _alive(orphans) == []
+
+
 def test_ctrl_c_while_it_starts_leaves_nothing_behind(bring_up: Callable[[], Up]) -> None:
     up = bring_up()
     leader = psutil.Process(up.child.pid)
@@ -127,7 +140,7 @@ def test_nothing_starts_while_a_port_is_taken_or_the_folder_is_in_use(tmp_path: 
         taken = dataclasses.replace(Ports.free(), azureml=server.getsockname()[1])
         with pytest.raises(LocalCloudError, match="meant for the Azure ML emulator, is in use"):
             LocalCloud(tmp_path, taken).start()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
     with sole_user(tmp_path), pytest.raises(LocalCloudError, match="Another local cloud is running on"):
         LocalCloud(tmp_path, Ports.free()).start()
