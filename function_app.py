@@ -66,13 +66,13 @@ def work(message: func.QueueMessage) -> None:
 @app.queue_trigger(arg_name="message", queue_name=BLOB_POISON_QUEUE, connection=STORAGE)
 def crashed_blob(message: func.QueueMessage) -> None:
     """A dropped file on which the app crashed five times: its run says so."""
-    dropscore().desk.bury(message.get_body().decode())
+    dropscore().desk.bury(message.get_body().decode(errors="replace"))
 
 
 @app.queue_trigger(arg_name="message", queue_name=WORK_POISON_QUEUE, connection=STORAGE)
 def crashed_work(message: func.QueueMessage) -> None:
     """A run on which the app crashed five times: it says so."""
-    dropscore().desk.bury(message.get_body().decode())
+    dropscore().desk.bury(message.get_body().decode(errors="replace"))
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -40,7 +40,12 @@ _STATUS: tuple[tuple[type[DropscoreError], int], ...] = (
     (ConflictError, 409),
     (DropscoreError, 503),
 )
-_STATUS_OF_CODE = {"body_too_large": 413, "unknown_dataset": 404, "unsupported_media_type": 415}
+_STATUS_OF_CODE = {
+    "body_too_large": 413,
+    "storage_not_configured": 503,
+    "unknown_dataset": 404,
+    "unsupported_media_type": 415,
+}
 
 _FILE_NAMES = {
     "text/csv": "request.csv",
@@ -181,7 +186,7 @@ def runs(app: App, request: Request) -> Reply:
     """Run records, newest first."""
     query = request.query
     limit = query.get("limit", "50")
-    if not limit.isdigit() or not 1 <= int(limit) <= _RUNS_AT_MOST:
+    if not limit.isdecimal() or not 1 <= int(limit) <= _RUNS_AT_MOST:
         raise InvalidInputError("bad_limit", f"limit is a number from 1 to {_RUNS_AT_MOST}, not '{limit}'.")
     if query.get("kind") not in (None, "", "train", "score"):
         raise InvalidInputError("bad_kind", f"kind is train or score, not '{query['kind']}'.")
@@ -247,7 +252,7 @@ def _contract(dataset: str) -> DatasetContract:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError("bad_json", f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidInputError("bad_json", "The body must be a JSON object.")

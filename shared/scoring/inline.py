@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
 from shared.scoring.targets import Targets
 from shared.settings import Settings
-from shared.tables import Source, render_header, scored_header, survey
+from shared.tables import RecordsSource, Source, Survey, render_header, scored_header, survey
 
 _PREVIEW_ROWS = 10
 _PATIENCE_SECONDS = 20.0
@@ -55,10 +56,8 @@ class InlineScoring:
         header = scored_header(found.header, prediction_names(contract))
         csv = render_header(header) + b"".join(chunk.render() for chunk in chunks)
         predictions = [row for chunk in chunks for row in _predictions(chunk)]
-        inputs = [row for chunk in chunks for row in chunk.cells][:_PREVIEW_ROWS]
         preview = [
-            dict(zip(found.header, cells, strict=True)) | predicted
-            for cells, predicted in zip(inputs, predictions, strict=False)
+            {**given, **predicted} for given, predicted in zip(_given(source, found, chunks), predictions, strict=False)
         ]
         return InlineAnswer(
             csv,
@@ -75,6 +74,14 @@ class InlineScoring:
                 "model": answering_model(target, conversation),
             },
         )
+
+
+def _given(source: Source, found: Survey, chunks: Sequence[ScoredChunk]) -> list[Mapping[str, object]]:
+    """The first rows as they were given: records with their own values, rows of a file as text."""
+    if isinstance(source, RecordsSource):
+        return list(source.records[:_PREVIEW_ROWS])
+    cells = [row for chunk in chunks for row in chunk.cells][:_PREVIEW_ROWS]
+    return [dict(zip(found.header, row, strict=True)) for row in cells]
 
 
 def _predictions(chunk: ScoredChunk) -> list[dict[str, Any]]:
