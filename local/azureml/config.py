@@ -9,6 +9,8 @@ from pathlib import Path
 PROVIDER = "Microsoft.MachineLearningServices"
 LOCATION = "local"
 COMPUTE = "cpu-cluster"
+# how many jobs run at a time on it
+NODES = 2
 TENANT = str(uuid.UUID(int=2))
 PRINCIPAL = str(uuid.UUID(int=1))
 

@@ -16,15 +16,13 @@ from local.installing import InstallError
 from .arm import resource
 from .blobs import Blobs, Location, MissingDataError
 from .commands import fill, seconds
-from .config import Config
+from .config import NODES, Config
 from .errors import ArmError, Json
 from .processes import child_environment, end_group, python_environment
 from .references import References, newest_version
 from .store import Store
 
 TERMINAL = frozenset({"Completed", "Failed", "Canceled"})
-# The cluster's nodes.
-_NODES = 2
 _ERROR_CHARACTERS = 4000
 _LOG = "user_logs/std_log.txt"
 
@@ -34,14 +32,14 @@ class JobFailedError(Exception):
 
 
 class Runs:
-    """Runs the jobs of the store, `_NODES` at a time."""
+    """Runs the jobs of the store, `NODES` at a time."""
 
     def __init__(self, config: Config, store: Store, blobs: Blobs, references: References) -> None:
         self._config = config
         self._store = store
         self._blobs = blobs
         self._references = references
-        self._nodes = asyncio.Semaphore(_NODES)
+        self._nodes = asyncio.Semaphore(NODES)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: dict[str, Callable[[], None]] = {}
         self._folder = config.state / "jobs"
@@ -116,8 +114,9 @@ class Runs:
             await self._process(command, folder, environment, (properties.get("limits") or {}).get("timeout"))
         finally:
             await asyncio.to_thread(self._keep_log, name)
+            # outputs are mounts in the cloud: what a process wrote before it failed is there
+            await asyncio.to_thread(self._store_outputs, name, properties, outputs)
         self._set(name, "Finalizing")
-        await asyncio.to_thread(self._store_outputs, name, properties, outputs)
         self._register_outputs(name, properties)
         self._end(name, "Completed")
         await asyncio.to_thread(_clean, folder, keep_log=True)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from .arm import Answer, Call, Routes, resource
 from .blobs import Blobs
-from .config import COMPUTE, LOCATION, PRINCIPAL, PROVIDER, TENANT, Config
+from .config import COMPUTE, LOCATION, NODES, PRINCIPAL, PROVIDER, TENANT, Config
 from .errors import ArmError, Json, not_found, user_error
 from .store import Store
 
@@ -108,7 +108,21 @@ class Workspace:
         (name,) = call.names
         if name.lower() != COMPUTE:
             raise ArmError(404, "ComputeNotFound", f"Compute '{name}' was not found; the emulator has '{COMPUTE}'.")
-        properties = {"computeType": "AmlCompute", "computeLocation": LOCATION, "provisioningState": "Succeeded"}
+        cluster = {
+            "vmSize": "local",
+            "vmPriority": "Dedicated",
+            "allocationState": "Steady",
+            "scaleSettings": {"minNodeCount": 0, "maxNodeCount": NODES, "nodeIdleTimeBeforeScaleDown": "PT120S"},
+            "remoteLoginPortPublicAccess": "NotSpecified",
+            "subnet": None,
+            "enableNodePublicIp": None,
+        }
+        properties = {
+            "computeType": "AmlCompute",
+            "computeLocation": LOCATION,
+            "provisioningState": "Succeeded",
+            "properties": cluster,
+        }
         return Answer(body=resource(self._config, f"computes/{COMPUTE}", properties) | {"location": LOCATION})
 
     async def list_datastores(self, call: Call) -> Answer:

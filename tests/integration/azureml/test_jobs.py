@@ -129,5 +129,13 @@ def test_what_cannot_run_is_refused_at_submission(client: MLClient) -> None:
         client.jobs.create_or_update(command(command="true", environment="azureml:nowhere:1", compute="gpu"))
 
 
+def test_the_workspace_has_what_jobs_refer_to(client: MLClient) -> None:
+    assert client.compute.get("cpu-cluster").provisioning_state == "Succeeded"
+    assert client.datastores.get_default().name == "workspaceblobstore"
+    assert client.datastores.get("dropscore").container_name == "training"
+    with pytest.raises(ResourceNotFoundError):
+        client.datastores.get("nowhere")
+
+
 def _alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

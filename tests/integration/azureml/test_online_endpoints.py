@@ -215,6 +215,16 @@ def test_a_server_that_dies_is_started_again(serving: Serving, azureml: AzureMLE
     assert until(lambda: serving.score(to="green").ok or None)
 
 
+def test_a_key_that_was_replaced_opens_nothing(serving: Serving) -> None:
+    before = serving.client.online_endpoints.get_keys(ENDPOINT)
+
+    serving.client.online_endpoints.begin_regenerate_keys(ENDPOINT, key_type="secondary").result()
+
+    after = serving.client.online_endpoints.get_keys(ENDPOINT)
+    statuses = [serving.score(key=key).status_code for key in (before.secondary_key, after.secondary_key, serving.key)]
+    assert statuses == [401, 200, 200]
+
+
 @pytest.mark.parametrize("mode", ["aml_token", "aad_token"])
 def test_tokens_open_the_endpoints_that_take_them(client: MLClient, mode: str) -> None:
     name = mode.replace("_", "-")
