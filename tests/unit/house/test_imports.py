@@ -1,0 +1,101 @@
+"""The house keeps its order: imports point one way, and the scoring path stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+_EDGES = {
+    "function_app.py",
+    "shared/composition.py",
+    "shared/storage.py",
+    "shared/retraining/workspace.py",
+}
+"""The only modules of the app that know Azure's libraries."""
+
+
+def _files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    package = path.relative_to(ROOT).parent.as_posix().replace("/", ".")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _is_of(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def _breaches(files: list[Path], *packages: str) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files
+        for module in _imported(path)
+        if _is_of(module, *packages)
+    ]
+
+
+def test_the_files_are_found() -> None:
+    assert len(_files("aml")) > 8
+    assert len(_files("shared")) > 30
+
+
+def test_aml_imports_nothing_of_the_app() -> None:
+    assert _breaches(_files("aml"), "shared", "local", "function_app", "azure") == []
+
+
+def test_the_app_imports_only_the_contract_of_aml() -> None:
+    files = [ROOT / "function_app.py", *_files("shared")]
+
+    found = [breach for breach in _breaches(files, "aml") if " imports aml.contract" not in breach]
+
+    # `from aml import contract` would be two names; nobody writes it so
+    assert found == []
+
+
+def test_shared_does_not_import_its_doors() -> None:
+    assert _breaches(_files("shared"), "function_app", "azure.functions", "azurefunctions") == []
+
+
+def test_local_is_imported_by_nothing_but_tests_and_benchmarks() -> None:
+    files = [ROOT / "function_app.py", *_files("shared", "aml")]
+
+    assert _breaches(files, "local", "tests", "benchmarks") == []
+
+
+def test_azure_is_known_at_the_edges_only() -> None:
+    inside = [path for path in _files("shared") if path.relative_to(ROOT).as_posix() not in _EDGES]
+
+    assert _breaches(inside, "azure", "azurefunctions", "msrest") == []
+
+
+def test_tables_know_nothing_of_scoring_and_retraining_and_scoring_nothing_of_retraining() -> None:
+    assert _breaches(_files("shared/tables"), "shared.scoring", "shared.retraining", "shared.storage") == []
+    assert _breaches(_files("shared/scoring"), "shared.retraining") == []
+
+
+@pytest.mark.parametrize("module", ["function_app", "shared.scoring.files", "shared.scoring.inline", "shared.work"])
+def test_what_scores_loads_neither_the_sdk_of_azure_ml_nor_scikit_learn(module: str) -> None:
+    heavy = ("azure.ai.ml", "sklearn", "pandas", "scipy", "joblib", "mlflow")
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (loaded.returncode, loaded.stdout.strip()) == (0, "[]"), loaded.stderr
