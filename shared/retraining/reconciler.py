@@ -186,7 +186,7 @@ class Retraining:
             contract = load_contract(run.dataset)
             source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
             data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8])
-            self._blobs.put(TRAINING, f"{_folder(run)}/latest.arrow", write_table(data.latest))
+            self._blobs.put(TRAINING, f"{_folder(run)}/sample.arrow", write_table(data.sample))
             self._history.remember(contract, run.blob, data.latest)
         except InvalidInputError as error:
             return self._end(claim.held, State.INVALID, error)
@@ -352,8 +352,8 @@ class Retraining:
 
     def _smoke(self, held: Held, contract: DatasetContract, url: str) -> Held:
         run = held.run
-        rows, _ = self._blobs.get(TRAINING, f"{_folder(run)}/latest.arrow")
-        answered = smoke(self._targets, contract, url, run.deployment or "", rows)
+        rows, _ = self._blobs.get(TRAINING, f"{_folder(run)}/sample.arrow")
+        answered = smoke(self._targets, contract, url, run.deployment or "", run.model_version or "", rows)
         return self._runs.save(held, run.model_copy(update={"smoke": answered}))
 
 

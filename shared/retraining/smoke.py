@@ -12,17 +12,23 @@ from shared.scoring.context import conform, no_rows, read_table
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.targets import Target, Targets
 
+_PATIENCE_SECONDS = 10
+"""How long a request is repeated: a deployment that is not quite there yet is asked again with the next look."""
 
-def smoke(targets: Targets, contract: DatasetContract, url: str, deployment: str, rows: bytes) -> dict[str, Any]:
-    """Scores the last rows of the training data (an Arrow stream) with the deployment; returns what the record keeps.
+
+def smoke(
+    targets: Targets, contract: DatasetContract, url: str, deployment: str, version: str, rows: bytes
+) -> dict[str, Any]:
+    """Scores some rows of the training data (an Arrow stream) with the deployment; returns what the record keeps.
 
     Raises:
-        WorkspaceRefusedError: ``smoke_failed``, a row was refused or its answer is missing or not finite.
+        WorkspaceRefusedError: ``smoke_failed``, a row was refused, its answer is missing or not finite, or another
+            version of the model answered.
         TryAgainError: the deployment does not answer at the moment.
     """
     table = conform(read_table(rows), contract)
     conversation = Conversation(deployment=deployment)
-    with closing(targets.connect(Target(url, deployment))) as client:
+    with closing(targets.connect(Target(url, deployment), patience=_PATIENCE_SECONDS)) as client:
         scorer = Scorer(client, contract, conversation, in_flight=1)
         (scored,) = scorer.score([table], no_rows(contract))
     unusable = [row for row in scored.predictions.to_pylist() if not all(map(_sound, row.values()))]
@@ -32,6 +38,11 @@ def smoke(targets: Targets, contract: DatasetContract, url: str, deployment: str
             "smoke_failed",
             f"The new deployment {deployment} could not score {max(len(scored.refused), len(unusable))} of "
             f"{table.num_rows} rows of its own training data: {why}",
+        )
+    if conversation.version not in ("", version):
+        raise WorkspaceRefusedError(
+            "smoke_failed",
+            f"Version {conversation.version} answered at {deployment}, where version {version} should be.",
         )
     return {"rows": table.num_rows, "requests": conversation.requests, "deployment": conversation.deployment}
 

@@ -19,15 +19,18 @@ from shared.storage import BlobStore
 from shared.tables import Source, Survey, read, survey
 
 _ROWS_PER_GROUP = 100_000
+_SAMPLE_ROWS = 50
 _BLOCK_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A validated dataset: what was found in it (for the run record), and its last rows of every series."""
+    """A validated dataset: what was found in it (for the run record), its last rows of every series, and a sample of
+    its rows that any model of it must be able to score."""
 
     found: dict[str, Any]
     latest: pa.Table
+    sample: pa.Table
 
 
 def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: str, attempt: str) -> TrainingData:
@@ -41,12 +44,14 @@ def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: s
     """
     found = survey(source, contract)
     check(found, contract)
-    latest = no_rows(contract)
+    latest = sample = no_rows(contract)
     with tempfile.TemporaryFile() as file:
         with pq.ParquetWriter(file, row_schema(contract)) as writer:
             for chunk in read(source, found, contract, rows_per_chunk=_ROWS_PER_GROUP):
                 rows = conform(pa.Table.from_batches([chunk.batch]), contract)
                 writer.write_table(rows)
+                sample = pa.concat_tables([sample, rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))])
+                sample = sample.slice(max(0, sample.num_rows - _SAMPLE_ROWS))
                 rows = pa.concat_tables([latest, rows])
                 latest = tail(rows.take(pa.array(time_order(rows, contract))), contract)
         file.seek(0)
@@ -55,7 +60,7 @@ def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: s
             blocks.append(f"{index:06d}-{attempt}")
             blobs.stage(TRAINING, name, blocks[-1], piece)
         blobs.commit(TRAINING, name, blocks)
-    return TrainingData(describe(found), latest)
+    return TrainingData(describe(found), latest, sample.take(pa.array(time_order(sample, contract))))
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:

@@ -57,7 +57,7 @@ def test_a_dropped_dataset_becomes_the_live_model() -> None:
     assert run.verdict is not None
     assert run.verdict["promote"]
     assert len(run.verdict["reasons"]) == len(GAS.gate)
-    assert run.smoke == {"rows": 23, "requests": 1, "deployment": "blue"}
+    assert run.smoke == {"rows": 50, "requests": 1, "deployment": "blue"}
     (version,) = world.workspace.models(GAS.model_name)
     assert run.data is not None
     assert dict(version.tags) == {

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from local.sample_data import hourly_gas, plain_csv
-from shared.errors import EndpointUnavailableError, NotFoundError, WorkspaceRefusedError, WorkspaceUnavailableError
-from shared.naming import DATASETS, TRAINING
+from shared.errors import EndpointUnavailableError, WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.naming import TRAINING
 from shared.retraining.workspace import Endpoint
 from shared.runs import Run
 from tests.fakes.workspace import FakeWorkspace
@@ -101,6 +101,10 @@ def smoke_is_not_finite(world: World) -> None:
     world.targets.score = math.inf
 
 
+def another_version_answers(world: World) -> None:
+    world.targets.version = "17"
+
+
 def refused(world: World) -> None:
     world.workspace.fail(
         "start_training", WorkspaceRefusedError("workspace_refused", "Azure ML answered 403: no quota")
@@ -114,7 +118,8 @@ FAILURES: list[tuple[Callable[[World], None], str, str | None, str]] = [
     (worse, "rejected", None, "alert_rate is 0.9, above 0.5; recall is 0.01, below 0.1"),
     (unmeasured, "rejected", None, "recall could not be measured"),
     (deployment_fails, "failed", "deployment_failed", "green of dropscore-gas did not get ready"),
-    (smoke_is_not_finite, "failed", "smoke_failed", "could not score 23 of 23 rows of its own training data"),
+    (smoke_is_not_finite, "failed", "smoke_failed", "could not score 50 of 50 rows of its own training data"),
+    (another_version_answers, "failed", "smoke_failed", "Version 17 answered at green, where version 2 should be."),
     (refused, "failed", "workspace_refused", "no quota"),
 ]
 
@@ -155,7 +160,7 @@ def test_after_a_failure_the_next_good_dataset_goes_live(
     goes_wrong(world)
     world.settle(world.drop("gas/first.csv"))
     good = World()
-    world.targets.score = good.targets.score
+    world.targets.score, world.targets.version = good.targets.score, good.targets.version
     world.workspace.metrics = good.workspace.metrics
     world.workspace.job_ends = world.workspace.deployment_ends = "succeeded"
     run = world.settle(world.drop("gas/second.csv"))
@@ -308,115 +313,3 @@ def test_an_endpoint_that_somebody_deleted_ends_the_run_or_is_made_anew() -> Non
 def delete_endpoint(workspace: FakeWorkspace) -> None:
     workspace.endpoints.clear()
     workspace.deployments.clear()
-
-
-@pytest.mark.parametrize("what", ["replaced", "removed"])
-def test_a_dataset_that_was_replaced_before_it_was_read_is_superseded(what: str) -> None:
-    world = World()
-    run = world.drop("gas/x.csv")
-    if what == "replaced":
-        newer = world.drop("gas/x.csv", dataset(days=25))
-    else:
-        world.blobs.delete(DATASETS, "gas/x.csv")
-    run = world.look(run)
-
-    assert run.state == "superseded"
-    assert "replaced or removed" in (run.history[-1].note or "")
-    assert not world.workspace.calls
-    if what == "replaced":
-        assert newer.id != run.id
-        assert world.settle(newer).state == "live"
-
-
-@pytest.mark.parametrize("at", [2, 5], ids=["survey", "read"])
-def test_a_dataset_that_is_replaced_while_it_is_read_is_superseded(at: int) -> None:
-    world = World()
-    run = world.drop("gas/x.csv", dataset(days=200))
-    pieces = 0
-
-    def replace(operation: str, container: str, name: str) -> None:
-        nonlocal pieces
-        pieces += operation == "pieces"
-        if pieces == at and operation == "pieces":
-            world.blobs.put(DATASETS, "gas/x.csv", dataset())
-
-    world.blobs.interruption = replace
-
-    assert world.look(run).state == "superseded"
-    assert pieces == at
-    with pytest.raises(NotFoundError):
-        world.blobs.info(TRAINING, f"gas/{run.id}/data.parquet")
-
-
-@pytest.mark.parametrize("state", ["received", "validated", "training", "registered"])
-def test_a_newer_dataset_overtakes_an_older_one_that_is_not_yet_deploying(state: str) -> None:
-    world = World(looks=3)
-    if state == "validated":
-        world.workspace.fail("start_training", THROTTLED)
-    older = world.drop("gas/older.csv")
-    if state != "received":
-        older = world.look_until(older, state)
-    newer = world.drop("gas/newer.csv")
-    newer = world.look(newer)
-    older = world.look(older)
-
-    assert newer.state == "training"
-    assert older.state == "superseded"
-    assert older.history[-1].note == f"overtaken by {newer.id} (datasets/gas/newer.csv)"
-    assert world.settle(newer).state == "live"
-    assert world.live_model().run == newer.id
-
-
-def test_a_newer_dataset_that_is_bad_overtakes_nothing() -> None:
-    world = World()
-    older = world.look(world.drop("gas/older.csv"))
-    world.look(world.drop("gas/newer.csv", b""))
-
-    assert world.settle(older).state == "live"
-
-
-@pytest.mark.parametrize("state", ["deploying", "verifying"])
-def test_a_newer_dataset_waits_for_one_that_is_being_deployed_and_is_judged_against_it(state: str) -> None:
-    world = World(looks=6)
-    older = world.look_until(world.drop("gas/older.csv"), state)
-    world.workspace.looks = 0
-    world.workspace.metrics = {"alert_rate": 0.01, "recall": 0.31}
-    newer = world.look(world.drop("gas/newer.csv"))
-    newer = world.look(newer)
-
-    assert newer.state == "evaluated"
-    while (older := world.read(older)).state != "live":
-        assert world.read(newer).state == "evaluated"
-        world.tick()
-    newer = world.settle(newer)
-
-    assert (newer.state, newer.deployment) == ("live", "green")
-    assert newer.verdict is not None
-    assert "against the champion's 0.6" in newer.verdict["reasons"][1]
-
-
-def test_two_runs_at_the_same_step_never_share_a_colour() -> None:
-    world = World()
-    runs = [world.drop(f"gas/{name}.csv") for name in ("a", "b", "c")]
-    while any(world.read(run).state not in ("live", "superseded") for run in runs):
-        before = {run.id: run.deployment for run in map(world.read, runs) if run.state in ("deploying", "verifying")}
-        assert len(before) <= 1
-        world.tick()
-
-    assert world.live_model().run == max(run.id for run in runs)
-    assert world.workspace.effects["deployment"] == sum(world.read(run).state == "live" for run in runs)
-
-
-def test_an_instance_that_was_held_up_puts_no_old_model_back_on_record() -> None:
-    world = World()
-    run = world.look_until(world.drop("gas/first.csv"), "verifying")
-    while world.read(run).smoke is None or world.workspace.endpoints[ENDPOINT].traffic != {"blue": 100}:
-        run = world.look(run)
-    stale = world.runs.load("gas", run.id)
-    assert stale.run.state == "verifying"
-    world.settle(run)
-    second = world.settle(world.drop("gas/second.csv"))
-
-    world.again().advance(stale)
-
-    assert world.live_model().run == second.id

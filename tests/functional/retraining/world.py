@@ -45,6 +45,7 @@ class FakeTargets(Targets):
         super().__init__(settings, live, lambda fresh: "token")
         self.fault: Exception | None = None
         self.score: float | None = 0.5
+        self.version = ""
         self.asked: list[tuple[str, str | None, int]] = []
 
     def connect(self, target: Target, *, patience: float | None = None) -> EndpointClient:
@@ -68,7 +69,8 @@ class _Client(EndpointClient):
         rows = table.num_rows - int((table.schema.metadata or {})[CONTEXT_ROWS])
         self._targets.asked.append((self._target.url, deployment, rows))
         columns = [pa.array([0] * rows, pa.int64()), pa.array([self._targets.score] * rows, pa.float64())]
-        answer = Answer(write_table(pa.table(columns, schema=prediction_schema(GAS))), ARROW, deployment, "request")
+        schema = prediction_schema(GAS).with_metadata({"dropscore.version": self._targets.version})
+        answer = Answer(write_table(pa.table(columns, schema=schema)), ARROW, deployment, "request")
         return decode(answer), answer
 
 

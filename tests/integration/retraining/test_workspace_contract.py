@@ -265,10 +265,12 @@ def it_kept_its_ways_and_answers(place: Place, model: ModelVersion) -> None:
     targets = Targets(settings, LiveModels(place.blobs), lambda fresh: credential.get_token(AML_SCOPE).token)
     rows = write_table(table(days=1))
     for colour in ("blue", "green"):
-        answered = smoke(targets, GAS, endpoint.scoring_uri, colour, rows)
+        answered = smoke(targets, GAS, endpoint.scoring_uri, colour, model.version, rows)
         assert answered == {"rows": 24, "requests": 1, "deployment": colour}
     with pytest.raises(TryAgainError):
-        smoke(targets, GAS, endpoint.scoring_uri, "red", rows)
+        smoke(targets, GAS, endpoint.scoring_uri, "red", model.version, rows)
+    with pytest.raises(WorkspaceRefusedError, match="where version 17 should be"):
+        smoke(targets, GAS, endpoint.scoring_uri, "blue", "17", rows)
 
 
 def test_what_cannot_be_is_refused(place: Place) -> None:

@@ -1,0 +1,123 @@
+"""Datasets that meet: replaced, overtaken, waiting for one another, and instances that come too late."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import NotFoundError, WorkspaceUnavailableError
+from shared.naming import DATASETS, TRAINING
+from tests.functional.retraining.world import ENDPOINT, World, dataset
+
+THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
+
+
+@pytest.mark.parametrize("what", ["replaced", "removed"])
+def test_a_dataset_that_was_replaced_before_it_was_read_is_superseded(what: str) -> None:
+    world = World()
+    run = world.drop("gas/x.csv")
+    if what == "replaced":
+        newer = world.drop("gas/x.csv", dataset(days=25))
+    else:
+        world.blobs.delete(DATASETS, "gas/x.csv")
+    run = world.look(run)
+
+    assert run.state == "superseded"
+    assert "replaced or removed" in (run.history[-1].note or "")
+    assert not world.workspace.calls
+    if what == "replaced":
+        assert newer.id != run.id
+        assert world.settle(newer).state == "live"
+
+
+@pytest.mark.parametrize("at", [2, 5], ids=["survey", "read"])
+def test_a_dataset_that_is_replaced_while_it_is_read_is_superseded(at: int) -> None:
+    world = World()
+    run = world.drop("gas/x.csv", dataset(days=200))
+    pieces = 0
+
+    def replace(operation: str, container: str, name: str) -> None:
+        nonlocal pieces
+        pieces += operation == "pieces"
+        if pieces == at and operation == "pieces":
+            world.blobs.put(DATASETS, "gas/x.csv", dataset())
+
+    world.blobs.interruption = replace
+
+    assert world.look(run).state == "superseded"
+    assert pieces == at
+    with pytest.raises(NotFoundError):
+        world.blobs.info(TRAINING, f"gas/{run.id}/data.parquet")
+
+
+@pytest.mark.parametrize("state", ["received", "validated", "training", "registered"])
+def test_a_newer_dataset_overtakes_an_older_one_that_is_not_yet_deploying(state: str) -> None:
+    world = World(looks=3)
+    if state == "validated":
+        world.workspace.fail("start_training", THROTTLED)
+    older = world.drop("gas/older.csv")
+    if state != "received":
+        older = world.look_until(older, state)
+    newer = world.drop("gas/newer.csv")
+    newer = world.look(newer)
+    older = world.look(older)
+
+    assert newer.state == "training"
+    assert older.state == "superseded"
+    assert older.history[-1].note == f"overtaken by {newer.id} (datasets/gas/newer.csv)"
+    assert world.settle(newer).state == "live"
+    assert world.live_model().run == newer.id
+
+
+def test_a_newer_dataset_that_is_bad_overtakes_nothing() -> None:
+    world = World()
+    older = world.look(world.drop("gas/older.csv"))
+    world.look(world.drop("gas/newer.csv", b""))
+
+    assert world.settle(older).state == "live"
+
+
+@pytest.mark.parametrize("state", ["deploying", "verifying"])
+def test_a_newer_dataset_waits_for_one_that_is_being_deployed_and_is_judged_against_it(state: str) -> None:
+    world = World(looks=6)
+    older = world.look_until(world.drop("gas/older.csv"), state)
+    world.workspace.looks = 0
+    world.workspace.metrics = {"alert_rate": 0.01, "recall": 0.31}
+    newer = world.look(world.drop("gas/newer.csv"))
+    newer = world.look(newer)
+
+    assert newer.state == "evaluated"
+    while (older := world.read(older)).state != "live":
+        assert world.read(newer).state == "evaluated"
+        world.tick()
+    newer = world.settle(newer)
+
+    assert (newer.state, newer.deployment) == ("live", "green")
+    assert newer.verdict is not None
+    assert "against the champion's 0.6" in newer.verdict["reasons"][1]
+
+
+def test_two_runs_at_the_same_step_never_share_a_colour() -> None:
+    world = World()
+    runs = [world.drop(f"gas/{name}.csv") for name in ("a", "b", "c")]
+    while any(world.read(run).state not in ("live", "superseded") for run in runs):
+        before = {run.id: run.deployment for run in map(world.read, runs) if run.state in ("deploying", "verifying")}
+        assert len(before) <= 1
+        world.tick()
+
+    assert world.live_model().run == max(run.id for run in runs)
+    assert world.workspace.effects["deployment"] == sum(world.read(run).state == "live" for run in runs)
+
+
+def test_an_instance_that_was_held_up_puts_no_old_model_back_on_record() -> None:
+    world = World()
+    run = world.look_until(world.drop("gas/first.csv"), "verifying")
+    while world.read(run).smoke is None or world.workspace.endpoints[ENDPOINT].traffic != {"blue": 100}:
+        run = world.look(run)
+    stale = world.runs.load("gas", run.id)
+    assert stale.run.state == "verifying"
+    world.settle(run)
+    second = world.settle(world.drop("gas/second.csv"))
+
+    world.again().advance(stale)
+
+    assert world.live_model().run == second.id

@@ -1,0 +1,77 @@
+"""A dropped file as training reads it: the same rows, whatever its dialect and the size of the pieces."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aml.contract import DatasetContract
+from local.sample_data import Reading, hourly_gas, plain_csv, spanish_csv
+from shared.naming import CONTAINERS, TRAINING
+from shared.retraining.validation import TrainingData, prepare
+from shared.tables import BytesSource
+from tests.fakes.blobs import FakeBlobStore
+from tests.functional.retraining.world import FIRST, GAS
+
+READINGS = hourly_gas(FIRST, 20, 1)
+WITHOUT_CONTEXT = GAS.model_copy(update={"context_rows": 0})
+
+
+def prepared(text: str, contract: DatasetContract = GAS) -> tuple[pa.Table, TrainingData]:
+    """What the job is given, and what is kept beside it."""
+    blobs = FakeBlobStore()
+    blobs.ensure_containers(CONTAINERS)
+    data = prepare(BytesSource("x.csv", text.encode()), contract, blobs, "gas/run/data.parquet", "attempt1")
+    return pq.read_table(io.BytesIO(blobs.get(TRAINING, "gas/run/data.parquet")[0])), data
+
+
+def two_meters(readings: list[Reading]) -> str:
+    lines = [f"{each.time},{each.volume},{meter}" for each in readings for meter in ("b", "a")]
+    return "\n".join(["datetime,Caudal,meter", *lines, ""])
+
+
+def test_the_dialect_of_the_file_is_gone() -> None:
+    rows, data = prepared(plain_csv(READINGS))
+    again, spanish = prepared(spanish_csv(READINGS))
+
+    assert rows.equals(again)
+    assert rows.column("FechaHora").to_pylist() == [each.time for each in READINGS]
+    assert rows.column("VolCorrected").to_pylist() == [each.volume for each in READINGS]
+    assert rows.column("Serie").null_count == rows.num_rows == 480
+    assert data.latest.equals(spanish.latest)
+    assert (data.found["dialect"]["decimal"], spanish.found["dialect"]["decimal"]) == (".", ",")
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 7, 49, 50, 51, 480, 1_000])
+def test_what_is_kept_does_not_depend_on_how_the_file_is_cut(
+    monkeypatch: pytest.MonkeyPatch, rows_per_group: int
+) -> None:
+    text = two_meters(READINGS)
+    expected_rows, expected = prepared(text)
+    monkeypatch.setattr("shared.retraining.validation._ROWS_PER_GROUP", rows_per_group)
+    monkeypatch.setattr("shared.retraining.validation._BLOCK_BYTES", 1_000)
+    rows, data = prepared(text)
+
+    assert rows.equals(expected_rows)
+    assert data.latest.equals(expected.latest)
+    assert data.sample.equals(expected.sample)
+
+
+def test_the_tail_of_every_series_and_a_sample_are_kept_in_order_of_time() -> None:
+    _, data = prepared(two_meters(READINGS[::-1]))
+    times = [each.time for each in READINGS]
+
+    for meter in ("a", "b"):
+        tail = data.latest.filter(pa.compute.equal(data.latest.column("Serie"), meter))
+        assert tail.column("FechaHora").to_pylist() == times[-GAS.context_rows :]
+        sample = data.sample.filter(pa.compute.equal(data.sample.column("Serie"), meter))
+        assert sample.column("FechaHora").to_pylist() == times[:25]  # the last rows of the file as it lay there
+
+
+def test_a_dataset_without_context_has_rows_to_try_a_model_with_too() -> None:
+    _, data = prepared(plain_csv(READINGS), WITHOUT_CONTEXT)
+
+    assert (data.latest.num_rows, data.sample.num_rows) == (0, 50)
