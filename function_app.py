@@ -21,7 +21,9 @@ from shared.storage import BlobInfo
 from shared.work import BLOB_POISON_QUEUE, WORK_POISON_QUEUE, WORK_QUEUE
 
 STORAGE = "AzureWebJobsStorage"
-SOURCE = func.BlobSource(os.environ.get("BLOB_TRIGGER_SOURCE", "EventGrid"))
+# Read here, because the host indexes the functions before anything runs; the defaults are those of `Settings`.
+SOURCE = func.BlobSource(os.environ.get("BLOB_TRIGGER_SOURCE") or "EventGrid")
+SCHEDULE = os.environ.get("RECONCILE_SCHEDULE") or "0 * * * * *"
 
 _log = logging.getLogger("dropscore")
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -51,7 +53,7 @@ def file_dropped(client: blob.BlobClient) -> None:
         dropscore().files.run(held)
 
 
-@app.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%", run_on_startup=True)
+@app.timer_trigger(arg_name="timer", schedule=SCHEDULE, run_on_startup=True)
 def reconcile(timer: func.TimerRequest) -> None:
     """Everything that is open is looked at again: jobs, deployments, files that wait."""
     dropscore().reconcile()

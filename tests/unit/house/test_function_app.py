@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from shared.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[3]
 _INDEX = """
 import json, function_app
@@ -78,11 +80,9 @@ def test_blob_triggers_come_from_where_the_setting_says(source: str | None) -> N
         assert trigger["connection"] == "AzureWebJobsStorage"
 
 
-def test_the_timer_and_the_queues_are_bound_by_name(bindings: dict[str, list[dict[str, Any]]]) -> None:
-    (timer,) = bindings["reconcile"]
+def test_the_queues_are_bound_by_name(bindings: dict[str, list[dict[str, Any]]]) -> None:
     queues = {name: bindings[name] for name in ("work", "crashed_work", "crashed_blob")}
 
-    assert (timer["type"], timer["schedule"]) == ("timerTrigger", "%RECONCILE_SCHEDULE%")
     assert {name: [b["queueName"] for b in found] for name, found in queues.items()} == {
         "work": ["dropscore-work"],
         "crashed_work": ["dropscore-work-poison"],
@@ -91,14 +91,17 @@ def test_the_timer_and_the_queues_are_bound_by_name(bindings: dict[str, list[dic
     assert {b["connection"] for found in queues.values() for b in found} == {"AzureWebJobsStorage"}
 
 
+def test_triggers_have_the_defaults_of_the_settings(bindings: dict[str, list[dict[str, Any]]]) -> None:
+    (timer,) = bindings["reconcile"]
+    (another,) = _index(RECONCILE_SCHEDULE="*/2 * * * * *", BLOB_TRIGGER_SOURCE="")["reconcile"]
+
+    assert (timer["type"], timer["schedule"]) == ("timerTrigger", Settings.model_fields["reconcile_schedule"].default)
+    assert another["schedule"] == "*/2 * * * * *"
+    assert bindings["file_dropped"][0]["source"] == Settings.model_fields["blob_trigger_source"].default
+
+
 def test_no_binding_beside_a_blob_client_holds_an_expression(bindings: dict[str, list[dict[str, Any]]]) -> None:
     # the host would switch deferred binding off and hand over bytes
     for found in bindings.values():
         if found[0]["type"] == "blobTrigger":
             assert "{" not in json.dumps(found[1:])
-
-
-def test_the_schedule_that_the_timer_needs_is_among_the_example_settings() -> None:
-    values = json.loads((ROOT / "local.settings.example.json").read_text(encoding="utf-8"))["Values"]
-
-    assert {"RECONCILE_SCHEDULE", "BLOB_TRIGGER_SOURCE", "AzureWebJobsStorage"} <= set(values)
