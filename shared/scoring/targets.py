@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from shared.errors import NoLiveModelError
 from shared.live import LiveModels
@@ -64,15 +65,15 @@ class Targets:
         settings = self._settings
         return EndpointClient(
             target.url,
-            self._authorization,
+            partial(self._authorization, target.url),
             timeout=settings.score_request_timeout_seconds,
             patience=settings.score_patience_seconds if patience is None else patience,
             connections=settings.score_requests_in_flight,
             sleep=self._sleep,
         )
 
-    def _authorization(self, fresh: bool) -> str:
+    def _authorization(self, url: str, fresh: bool) -> str:
         key = self._settings.aml_endpoint_key
-        if self._settings.aml_endpoint_url and key is not None:
+        if key is not None and url == self._settings.aml_endpoint_url:  # nobody else is shown that key
             return f"Bearer {key.get_secret_value()}"
         return f"Bearer {self._token(fresh)}"
