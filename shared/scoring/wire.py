@@ -24,6 +24,7 @@ _UNREADABLE = (
     ArithmeticError,  # JSON's Infinity, where an integer should be
     AttributeError,  # JSON of another shape
     LookupError,
+    RecursionError,
     TypeError,
     ValueError,
     csv.Error,
