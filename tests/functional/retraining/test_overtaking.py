@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from shared.errors import NotFoundError, WorkspaceUnavailableError
 from shared.naming import DATASETS, TRAINING
+from shared.runs import Run
 from tests.functional.retraining.world import ENDPOINT, World, dataset
 
 THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
@@ -121,3 +124,53 @@ def test_an_instance_that_was_held_up_puts_no_old_model_back_on_record() -> None
     world.again().advance(stale)
 
     assert world.live_model().run == second.id
+
+
+def meanwhile(world: World, blob: str, happens: Callable[[], object]) -> list[str]:
+    """Lets something happen just before a blob is written for the first time; says so in the list that it returns."""
+    happened: list[str] = []
+
+    def interrupt(operation: str, container: str, name: str) -> None:
+        if operation == "put" and f"{container}/{name}" == blob and not happened:
+            happened.append(blob)
+            happens()
+
+    world.blobs.interruption = interrupt
+    return happened
+
+
+def test_a_promotion_that_is_recorded_too_late_does_not_undo_a_later_one() -> None:
+    world = World()
+    run = world.drop("gas/first.csv")
+    later: list[Run] = []
+
+    def others_go_on() -> None:
+        assert world.settle(run).state == "live"
+        later.append(world.settle(world.drop("gas/second.csv")))
+
+    happened = meanwhile(world, "state/live/gas.json", others_go_on)
+
+    assert world.settle(run).state == "live"
+    assert happened
+    assert later[0].state == "live"
+    assert world.live_model().run == later[0].id
+    assert world.workspace.endpoints[ENDPOINT].traffic == {world.live_model().deployment: 100}
+
+
+def test_of_two_runs_that_reach_for_the_idle_colour_at_once_one_gets_it() -> None:
+    world = World()
+    older = world.look_until(world.drop("gas/older.csv"), "training")
+    newer: list[Run] = []
+
+    def the_newer_one_is_quicker() -> None:
+        newer.append(world.look_until(world.drop("gas/newer.csv"), "deploying"))
+
+    happened = meanwhile(world, "state/deploying/gas.json", the_newer_one_is_quicker)
+    older = world.settle(older)
+
+    assert happened
+    assert older.state == "superseded"
+    assert world.workspace.effects["deployment"] <= 1
+    assert world.settle(newer[0]).state == "live"
+    assert world.live_model().run == newer[0].id
+    assert world.workspace.effects["deployment"] == 1
