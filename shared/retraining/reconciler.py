@@ -306,6 +306,7 @@ class Retraining:
             return None
         if deployment is None or deployment.run != run.id:
             model = ModelVersion(contract.model_name, run.model_version or "")
+            self._require_current(held)
             self._workspace.start_deployment(endpoint, colour, model, run.id)
             return None
         if deployment.progress != "succeeded":
@@ -326,18 +327,25 @@ class Retraining:
         if run.smoke is None:
             return self._smoke(held, contract, endpoint.scoring_uri)
         if endpoint.traffic != {run.deployment: 100}:
+            self._require_current(held)
             self._workspace.start_traffic(endpoint.name, run.deployment or "")
             return None
-        self._promote(run, held.etag, contract, endpoint)
+        self._promote(held, contract, endpoint)
         return self._move(held, State.LIVE, f"{endpoint.name}, {run.deployment}")
 
-    def _promote(self, run: Run, etag: str, contract: DatasetContract, endpoint: Endpoint) -> None:
-        """Writes the live record; an instance that was held up while others went on writes nothing."""
+    def _require_current(self, held: Held) -> None:
+        """Stops an instance that was held up while others went on: the colour that it means may be in service now."""
+        run = held.run
+        if self._runs.load(run.dataset, run.id).etag != held.etag:
+            raise ConflictError("run_moved", f"The run {run.id} was moved by somebody else.", run=run.id)
+
+    def _promote(self, held: Held, contract: DatasetContract, endpoint: Endpoint) -> None:
+        """Writes the live record, once."""
+        run = held.run
         live, live_etag = self._live.held(run.dataset)
         if live is not None and live.run == run.id:
             return
-        if self._runs.load(run.dataset, run.id).etag != etag:
-            raise ConflictError("run_moved", f"The run {run.id} was moved by somebody else.", run=run.id)
+        self._require_current(held)
         promoted = LiveModel(
             dataset=run.dataset,
             model=contract.model_name,

@@ -111,19 +111,26 @@ def test_two_runs_at_the_same_step_never_share_a_colour() -> None:
     assert world.workspace.effects["deployment"] == sum(world.read(run).state == "live" for run in runs)
 
 
-def test_an_instance_that_was_held_up_puts_no_old_model_back_on_record() -> None:
+@pytest.mark.parametrize(("state", "later", "colour"), [("deploying", 2, "blue"), ("verifying", 1, "green")])
+def test_an_instance_that_was_held_up_touches_nothing(state: str, later: int, colour: str) -> None:
     world = World()
-    run = world.look_until(world.drop("gas/first.csv"), "verifying")
-    while world.read(run).smoke is None or world.workspace.endpoints[ENDPOINT].traffic != {"blue": 100}:
+    run = world.drop("gas/first.csv")
+    stale = []
+    while run.state != "live":
         run = world.look(run)
-    stale = world.runs.load("gas", run.id)
-    assert stale.run.state == "verifying"
-    world.settle(run)
-    second = world.settle(world.drop("gas/second.csv"))
+        if run.state == state:
+            stale.append(world.runs.load("gas", run.id))
+    others = [world.settle(world.drop(f"gas/later{n}.csv")) for n in range(later)]
+    before = (world.workspace.effects.copy(), dict(world.workspace.deployments))
+    assert (others[-1].state, others[-1].deployment) == ("live", colour)
 
-    world.again().advance(stale)
+    assert len(stale) > 1
+    for held in stale:
+        world.again().advance(held)
 
-    assert world.live_model().run == second.id
+    assert (world.workspace.effects, world.workspace.deployments) == before
+    assert world.live_model().run == others[-1].id
+    assert world.workspace.endpoints[ENDPOINT].traffic == {colour: 100}
 
 
 def meanwhile(world: World, blob: str, happens: Callable[[], object]) -> list[str]:
