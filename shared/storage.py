@@ -92,8 +92,8 @@ class BlobStore(Protocol):
     ) -> str:
         """Makes the staged blocks, in this order, the blob's content and returns its new ETag."""
 
-    def delete(self, container: str, name: str) -> None:
-        """Removes the blob; one that is not there is fine."""
+    def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
+        """Removes the blob; without a condition, one that is not there is fine."""
 
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         """The blobs under the prefix, by name in ascending order, with their metadata."""
@@ -231,9 +231,9 @@ class AzureBlobStore:
             )
         return bare_etag(str(answer["etag"]))
 
-    def delete(self, container: str, name: str) -> None:
+    def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
         with _translated(container, name), suppress(ResourceNotFoundError):
-            self._service.get_blob_client(container, name).delete_blob()
+            self._service.get_blob_client(container, name).delete_blob(**_condition(if_match))
 
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         client = self._service.get_container_client(container)

@@ -23,7 +23,7 @@ from shared.errors import ConflictError, GiveUpError, NoLiveModelError, NotFound
 from shared.naming import INCOMING, RESULTS, STATE, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
 from shared.scoring.context import History, read_table, write_table
-from shared.scoring.results import ResultWriter, manifest
+from shared.scoring.results import JSON, ResultWriter, manifest
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
@@ -173,6 +173,7 @@ class FileScoring:
         target = self._target(claim)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         before = self._context(run, contract, found)
+        about_it = ResultWriter(self._blobs, drop.result("manifest.json"), JSON)
         with closing(self._targets.connect(target)) as client:
             scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
             rows = self._settings.score_rows_per_request
@@ -181,7 +182,8 @@ class FileScoring:
         finished = self._clock()
         about = manifest(run, found, target, conversation, table.counts, outputs, started=started, finished=finished)
         body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
-        self._blobs.put(RESULTS, drop.result("manifest.json"), body, content_type="application/json")
+        about_it.write(body)
+        about_it.commit()
         self._history.remember(contract, run.blob, table.latest)
         self._finish(claim, drop, about)
 
@@ -223,7 +225,7 @@ class FileScoring:
         if rejected.size:
             outputs.append(rejected.commit())
         else:
-            self._blobs.delete(RESULTS, rejected.name)  # of an earlier version of the file
+            rejected.discard()
         return outputs
 
     def _finish(self, claim: Claim, drop: Drop, about: dict[str, Any]) -> None:

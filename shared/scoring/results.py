@@ -17,15 +17,18 @@ from shared.storage import ABSENT, BlobStore
 from shared.tables import Survey
 
 CSV = "text/csv; charset=utf-8"
+JSON = "application/json"
 _BLOCK_BYTES = 4 * 1024 * 1024
 _REQUEST_IDS_KEPT = 100
 
 
 class ResultWriter:
-    """Writes a result blob block by block; nothing is visible before `commit`."""
+    """Writes a result blob block by block; nothing is visible before `commit`, and nothing is undone that another
+    instance wrote since this writer was made."""
 
-    def __init__(self, blobs: BlobStore, name: str) -> None:
+    def __init__(self, blobs: BlobStore, name: str, content_type: str = CSV) -> None:
         self._blobs, self.name = blobs, name
+        self._content_type = content_type
         self._attempt = uuid4().hex[:8]
         self._buffer = bytearray()
         self._blocks: list[str] = []
@@ -54,8 +57,13 @@ class ResultWriter:
         """Makes it visible unless somebody else wrote the blob meanwhile; returns the manifest's entry."""
         if self._buffer:
             self._flush()
-        self._blobs.commit(RESULTS, self.name, self._blocks, if_match=self._found, content_type=CSV)
+        self._blobs.commit(RESULTS, self.name, self._blocks, if_match=self._found, content_type=self._content_type)
         return {"blob": f"{RESULTS}/{self.name}", "bytes": self.size, "sha256": self._digest.hexdigest()}
+
+    def discard(self) -> None:
+        """Leaves no blob of this name, where there is nothing to write: one of an earlier version goes."""
+        if self._found != ABSENT:
+            self._blobs.delete(RESULTS, self.name, if_match=self._found)
 
 
 def answering_model(target: Target, conversation: Conversation) -> dict[str, Any]:

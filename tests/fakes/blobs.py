@@ -157,10 +157,12 @@ class FakeBlobStore:
             content = {block: known[block] for block in blocks}
             return self._write(container, name, b"".join(known[block] for block in blocks), content_type, None, content)
 
-    def delete(self, container: str, name: str) -> None:
+    def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
         """See `BlobStore.delete`."""
         self._begin("delete", container, name)
         with self._lock:
+            if if_match is not None:
+                self._check(container, name, if_match)
             self._containers.get(container, {}).pop(name, None)
 
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:

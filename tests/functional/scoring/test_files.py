@@ -38,15 +38,15 @@ class _Writes:
 
 
 class _Crash:
-    """Fails once, before the first such operation on the results."""
+    """Fails once, before the first such operation on the results, or on this one of them."""
 
-    def __init__(self, blobs: FakeBlobStore, operation: str) -> None:
-        self._operation = operation
+    def __init__(self, blobs: FakeBlobStore, operation: str, name: str = "") -> None:
+        self._operation, self._name = operation, name
         self._blobs = blobs
         blobs.interruption = self
 
     def __call__(self, operation: str, container: str, name: str) -> None:
-        if (operation, container) == (self._operation, RESULTS):
+        if (operation, container) == (self._operation, RESULTS) and self._name in name:
             self._blobs.interruption = None
             raise RuntimeError("the worker broke")
 
@@ -58,7 +58,7 @@ def test_a_second_delivery_has_no_effect(world: World) -> None:
     runs = [world.deliver(blob) for _ in range(3)]
 
     assert {run.state for run in runs} == {"completed"}
-    assert writes.commits == ["gas/x_scored.csv"]
+    assert writes.commits == ["gas/x_scored.csv", "gas/x_manifest.json"]
     assert len(world.blobs.names(RUNS)) == 1
     assert runs[-1].attempts == 1
 
@@ -79,7 +79,7 @@ def test_of_two_deliveries_at_once_one_scores_and_the_other_leaves_it_alone(
         states = sorted(delivery.result().state for delivery in deliveries)
 
     assert states == ["completed", "scoring"]
-    assert writes.commits == ["gas/x_scored.csv"]
+    assert writes.commits == ["gas/x_scored.csv", "gas/x_manifest.json"]
     assert len(world.blobs.names(RUNS)) == 1
 
 
@@ -196,11 +196,11 @@ def test_an_endpoint_that_nobody_listens_at_leaves_the_file_waiting(endpoint: Fa
     assert (run.state, run.error and run.error.code) == ("waiting", "endpoint_unreachable")
 
 
-@pytest.mark.parametrize("operation", ["info", "stage", "commit", "put"])
-def test_a_crash_gives_the_claim_back_and_the_next_try_ends_well(world: World, operation: str) -> None:
+@pytest.mark.parametrize("at", ["info x_scored", "stage x_scored", "commit x_scored", "commit x_manifest"])
+def test_a_crash_gives_the_claim_back_and_the_next_try_ends_well(world: World, at: str) -> None:
     expected = World.build(world.endpoint).scored("gas/x.csv", _FILE)
     blob = world.drop("gas/x.csv", _FILE)
-    _Crash(world.blobs, operation)
+    _Crash(world.blobs, *at.split())
 
     with pytest.raises(RuntimeError, match="the worker broke"):
         world.deliver(blob)
@@ -295,6 +295,33 @@ def test_old_bytes_are_never_committed_over_a_newer_file(
         assert again.state == "completed"
         assert again.id != run.id
         assert len(rows_of(world.result("gas/x_scored.csv"))) == 50
+
+
+@pytest.mark.parametrize("slow_at", ["gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_manifest.json"])
+def test_a_newer_version_that_was_quicker_keeps_all_its_results(world: World, slow_at: str) -> None:
+    newer = table(hourly(50, seed=9)) + b"one;field;too many\n"
+    world.score("gas/x.csv", _FILE + b"a;b;c\n")
+    blob = world.drop("gas/x.csv", _FILE)
+    other = world.again()
+    quicker = []
+
+    def overtake(operation: str, container: str, name: str) -> None:
+        if (operation in ("commit", "delete"), container, name) == (True, RESULTS, slow_at):
+            world.blobs.interruption = None
+            quicker.append(other.score("gas/x.csv", newer))
+
+    world.blobs.interruption = overtake
+    world.deliver(blob)
+    for _ in range(3):  # whichever of the two met a conflict is looked at again
+        world.tick(timedelta(hours=1))
+
+    manifest = world.manifest(quicker[0].model_copy(update={"manifest": "results/gas/x_manifest.json"}))
+    assert {run.run.state for run in world.app.runs.search()} <= {"completed", "superseded"}
+    assert (manifest["run"], manifest["counts"]["rows"]) == (quicker[0].id, 51)
+    for output in manifest["outputs"]:
+        body = world.result(output["blob"].removeprefix("results/"))
+        assert output["sha256"] == hashlib.sha256(body).hexdigest()
+    assert len(manifest["outputs"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,18 @@ def test_an_etag_is_no_condition_that_a_missing_blob_meets(store: BlobStore, con
         store.info(container, "x")
 
 
+def test_only_the_version_that_was_meant_is_deleted(store: BlobStore, container: str) -> None:
+    stale = store.put(container, "x", b"first")
+    current = store.put(container, "x", b"second")
+
+    with pytest.raises(ConflictError):
+        store.delete(container, "x", if_match=stale)
+    assert store.get(container, "x")[0] == b"second"
+    store.delete(container, "x", if_match=current)
+    with pytest.raises(NotFoundError):
+        store.info(container, "x")
+
+
 def test_staged_blocks_are_invisible_until_they_are_committed_in_the_order_named(
     store: BlobStore, container: str
 ) -> None:
