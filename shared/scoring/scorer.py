@@ -20,7 +20,7 @@ from shared.scoring.endpoint import EndpointClient, RequestTooLargeError, RowsRe
 Wire = Literal["auto", "arrow", "json"]
 
 _HOPELESS_REFUSALS = 50
-"""So many rows refused one by one, and not one accepted: the rows are not the problem."""
+"""So many rows refused one by one and not one accepted, nor the batch's last one: the rows are not the problem."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Scorer:
         self._conversation = conversation
         self._in_flight = in_flight
         self._lock = threading.Lock()
+        self._last = no_rows(contract)
         self._accepted = 0
         self._refused = 0
 
@@ -91,6 +92,7 @@ class Scorer:
                     rows = conform(batch, self._contract)
                     if self._conversation.requests == 0:
                         # alone: the first answer says which deployment and which wire the others use
+                        self._last = rows.slice(max(rows.num_rows - 1, 0))
                         scored = self._batch(before.context(rows, self._contract), rows)
                         before = before.then(scored.accepted(rows), self._contract)
                         yield scored
@@ -153,10 +155,19 @@ class Scorer:
             self._accepted += accepted
             self._refused += refused
             hopeless = self._accepted == 0 and self._refused >= _HOPELESS_REFUSALS
-        if hopeless and error is not None:
+        if hopeless and error is not None and not self._accepts_last():
             raise EndpointRefusedError(
                 "endpoint_refuses_all", f"The endpoint refused every row it was sent. {error.message}", **error.where
             ) from error
+
+    def _accepts_last(self) -> bool:
+        """Whether the endpoint takes at least the last row of the batch: then it is the first rows that are bad."""
+        try:
+            self._ask(no_rows(self._contract), self._last)
+        except RowsRefusedError:
+            return False
+        self._count(accepted=1)
+        return True
 
     def _ask(self, context: pa.Table, rows: pa.Table) -> wire.Predictions:
         talk = self._conversation

@@ -198,3 +198,16 @@ def test_rows_that_the_model_refuses_cost_nobody_but_themselves(
     assert (run.counts["scored"], run.counts["errors"]) == (87, 3)
     # and what was refused is no context of the next file
     assert rows_of(world.scored("gas/next.csv", table(hourly(10, start=90)))) == after
+
+
+def test_a_file_that_begins_with_many_refused_rows_is_scored_all_the_same(world: World, endpoint: FakeEndpoint) -> None:
+    rows = hourly(120)
+    rows[:70] = [(time, "-1,25") for time, _ in rows[:70]]
+    world = world.again(score_rows_per_request=200)
+    endpoint.mood = poisoned_by(-1.25)
+
+    run = world.score("gas/x.csv", table(rows))
+
+    assert run.counts is not None, run.error
+    assert (run.counts["scored"], run.counts["errors"]) == (50, 70)
+    assert [row[4] == "" for row in rows_of(world.result("gas/x_scored.csv"))] == [False] * 70 + [True] * 50
