@@ -30,6 +30,7 @@ from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
 from shared.retraining.gate import judge
 from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
+from shared.retraining.patience import hangs, is_late
 from shared.retraining.slot import Slot
 from shared.retraining.smoke import smoke
 from shared.retraining.validation import prepare
@@ -44,13 +45,6 @@ from shared.storage import BlobInfo, BlobStore
 _log = logging.getLogger(__name__)
 COLOURS = ("blue", "green")
 _VALIDATION_CLAIM = timedelta(minutes=5)
-
-_LONGEST: Mapping[State, tuple[timedelta, str, str]] = {
-    State.TRAINING: (timedelta(hours=24), "training_timeout", "The training job {job} did not end"),
-    State.DEPLOYING: (timedelta(hours=2), "deployment_timeout", "The deployment {deployment} did not get ready"),
-    State.VERIFYING: (timedelta(hours=1), "verification_timeout", "The deployment {deployment} did not take over"),
-}
-"""How long a run may stay where Azure ML has the next word: what hangs must not hold up its successors for ever."""
 
 
 class Retraining:
@@ -121,30 +115,37 @@ class Retraining:
 
     def _look(self, held: Held) -> Held | None:
         """One step; None when there is nothing to do at the moment."""
-        state = State(held.run.state)
-        if state not in OPEN:
+        if State(held.run.state) not in OPEN:
             return None
         try:
-            return self._overtaken(held) or self._steps[state](held) or self._wait(held, None)
-        except GiveUpError as error:
-            return self._end(held, State.FAILED, error)
+            return self._overtaken(held) or self._step(held) or self._wait(held, None)
         except ConflictError:
             raise
         except TryAgainError as error:
             return self._wait(held, error)
 
+    def _step(self, held: Held) -> Held | None:
+        try:
+            return self._steps[State(held.run.state)](held)
+        except GiveUpError as error:
+            return self._end(held, State.FAILED, error)
+
     def _wait(self, held: Held, error: TryAgainError | None) -> Held | None:
         """The record says why the run waits, written when that changes; a run that has waited for too long is ended."""
-        run, limit = held.run, _LONGEST.get(State(held.run.state))
+        run = held.run
         if error is not None:
             _log.warning("run %s stays %s: %s", run.id, run.state, error, extra=error.where)
-        late = limit is not None and self._clock() - run.updated > limit[0]
-        if late and not isinstance(error, WorkspaceUnavailableError):  # then nobody can know whether anything hangs
+        if is_late(run, self._clock()) and not isinstance(
+            error, WorkspaceUnavailableError
+        ):  # then nobody can know whether anything hangs
             if run.error is not None and run.error.code == UNAVAILABLE:  # its time went by in an outage: once more
                 again = run.entered(run.state, self._clock(), "Azure ML answers again", error=None)
                 self._runs.save(held, again)
                 return None
-            return self._end(held, State.FAILED, _hangs(run, error))
+            try:
+                return self._end(held, State.FAILED, hangs(run, error))
+            except WorkspaceUnavailableError as unavailable:
+                error = unavailable
         if (run.error and run.error.code) != (error and error.code):
             failure = error and Failure(code=error.code, message=error.message)
             self._runs.save(held, run.model_copy(update={"error": failure}))
@@ -157,8 +158,20 @@ class Retraining:
         return self._runs.save(held, held.run.entered(state, self._clock(), note, error=None, **changes))
 
     def _end(self, held: Held, state: State, error: DropscoreError) -> Held:
+        if held.run.state == State.VERIFYING:
+            self._give_traffic_back(held)
         _log.warning("run %s ends %s: %s", held.run.id, state, error, extra=error.where)
         return self._runs.save(held, held.run.failed(state, self._clock(), error))
+
+    def _give_traffic_back(self, held: Held) -> None:
+        """To the live model, when a run that fails had begun to take it."""
+        run, live = held.run, self._live.get(held.run.dataset)
+        endpoint = self._workspace.endpoint(run.endpoint or "")
+        if live is None or endpoint is None or live.endpoint != endpoint.name or live.run == run.id:
+            return
+        if endpoint.traffic.get(run.deployment or ""):
+            self._require_current(held)
+            self._workspace.start_traffic(endpoint.name, live.deployment)
 
     def _overtaken(self, held: Held) -> Held | None:
         """A newer dataset that proved good ends an older run that is not yet being deployed."""
@@ -363,13 +376,6 @@ class Retraining:
         rows, _ = self._blobs.get(TRAINING, f"{_folder(run)}/sample.arrow")
         answered = smoke(self._targets, contract, url, run.deployment or "", run.model_version or "", rows)
         return self._runs.save(held, run.model_copy(update={"smoke": answered}))
-
-
-def _hangs(run: Run, error: TryAgainError | None) -> WorkspaceRefusedError:
-    limit, code, what = _LONGEST[State(run.state)]
-    last = f" Last it said: {error.message}" if error else ""
-    hours = limit / timedelta(hours=1)
-    return WorkspaceRefusedError(code, f"{what.format(job=run.job, deployment=run.deployment)} in {hours:g} h.{last}")
 
 
 def _folder(run: Run) -> str:

@@ -16,14 +16,10 @@ from shared.retraining.workspace import Deployment
 from shared.runs import Run
 from shared.scoring.context import History
 from tests.fakes.workspace import METRICS
-from tests.functional.retraining.world import ENDPOINT, FIRST, GAS, World, dataset
+from tests.functional.retraining.world import ENDPOINT, FIRST, GAS, Crash, CrashError, World, dataset
 
 ONCE = {"job": 1, "model": 1, "endpoint": 1, "deployment": 1, "traffic": 1}
 FORWARD = ["received", "validated", "training", "evaluated", "registered", "deploying", "verifying", "live"]
-
-
-class CrashError(BaseException):
-    """The process dies here: nothing in the app may catch it."""
 
 
 def outcome(world: World, run: Run) -> dict[str, object]:
@@ -170,29 +166,6 @@ def test_instances_that_look_at_once_change_nothing_in_the_outcome(instances: in
     assert failures == []
     assert outcome(world, world.read(run))["effects"] == ONCE
     assert [step.state for step in world.read(run).history] == FORWARD
-
-
-class Crash:
-    """Kills the instance once, instead of its write number `at`, or right after it; `writes` counts them."""
-
-    def __init__(self, at: int, *, after: bool = False) -> None:
-        self.writes = 0
-        self.happened = False
-        self._at, self._after = at, after
-
-    def __call__(self, operation: str, container: str, name: str) -> None:
-        if self.happened:
-            return
-        if self._after and self.writes > self._at:
-            self._die()
-        if operation in ("put", "stage", "commit", "delete"):
-            if not self._after and self.writes == self._at:
-                self._die()
-            self.writes += 1
-
-    def _die(self) -> None:
-        self.happened = True
-        raise CrashError
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

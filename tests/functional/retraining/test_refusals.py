@@ -274,6 +274,26 @@ def test_what_hangs_is_given_up_and_the_next_dataset_goes_on(state: str, code: s
     assert world.settle(world.drop("gas/third.csv")).state == "live"
 
 
+def test_a_run_that_hangs_while_it_takes_the_traffic_gives_it_back() -> None:
+    world = World()
+    first = world.promoted()
+    run = world.drop("gas/second.csv")
+    while "green" not in world.workspace.endpoints[ENDPOINT].traffic:
+        run = world.look(run)
+    world.workspace.hang()
+    world.clock.advance(timedelta(hours=2))
+    world.workspace.fail("start_traffic", THROTTLED)
+    run = world.look(run)
+    assert (run.state, run.error and run.error.code) == ("verifying", THROTTLED.code)
+    world.look(run)  # Azure ML answers again, and the run is given as much time once more
+    world.clock.advance(timedelta(hours=2))
+    run = world.look(run)
+
+    assert run.error is not None
+    assert run.error.code == "verification_timeout"
+    assert_untouched(world, first)
+
+
 def test_an_endpoint_that_cannot_be_created_ends_the_run_and_is_tried_anew_by_the_next() -> None:
     world = World()
     world.workspace.endpoint_ends = "failed"

@@ -38,6 +38,33 @@ def dataset(days: int = 20, seed: int = 1) -> bytes:
     return plain_csv(hourly_gas(FIRST, days, seed)).encode()
 
 
+class CrashError(BaseException):
+    """The process dies here: nothing in the app may catch it."""
+
+
+class Crash:
+    """Kills the instance once, instead of its write number `at`, or right after it; `writes` counts them."""
+
+    def __init__(self, at: int, *, after: bool = False) -> None:
+        self.writes = 0
+        self.happened = False
+        self._at, self._after = at, after
+
+    def __call__(self, operation: str, container: str, name: str) -> None:
+        if self.happened:
+            return
+        if self._after and self.writes > self._at:
+            self._die()
+        if operation in ("put", "stage", "commit", "delete"):
+            if not self._after and self.writes == self._at:
+                self._die()
+            self.writes += 1
+
+    def _die(self) -> None:
+        self.happened = True
+        raise CrashError
+
+
 class FakeTargets(Targets):
     """Connects to deployments that answer every row; `fault` is what is raised instead, `score` what is answered."""
 
