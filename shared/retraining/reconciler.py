@@ -135,9 +135,8 @@ class Retraining:
         run = held.run
         if error is not None:
             _log.warning("run %s stays %s: %s", run.id, run.state, error, extra=error.where)
-        if is_late(run, self._clock()) and not isinstance(
-            error, WorkspaceUnavailableError
-        ):  # then nobody can know whether anything hangs
+        out_of_reach = isinstance(error, WorkspaceUnavailableError)  # then nobody can know whether anything hangs
+        if is_late(run, self._clock()) and not out_of_reach:
             if run.error is not None and run.error.code == UNAVAILABLE:  # its time went by in an outage: once more
                 again = run.entered(run.state, self._clock(), "Azure ML answers again", error=None)
                 self._runs.save(held, again)
