@@ -185,6 +185,20 @@ def test_one_deployment_scores_a_file_with_no_more_requests_at_once_than_allowed
     assert (world.manifest(run)["model"]["name"], world.manifest(run)["model"]["version"]) == (MODEL, VERSION)
 
 
+def test_an_answer_that_does_not_name_its_deployment_undoes_no_pin(endpoint: FakeEndpoint) -> None:
+    world = World.build(endpoint, live=False, aml_endpoint_url=endpoint.url, score_requests_in_flight=1)
+
+    def nameless(received: Received) -> Reply | None:
+        proper = endpoint.properly(received)
+        return Reply(200, proper.body, {}, proper.content_type) if len(endpoint.received) == 2 else None
+
+    endpoint.mood = nameless
+    run = world.score("gas/x.csv", _FILE)
+
+    assert [received.deployment for received in endpoint.received] == [None, "blue", "blue"]
+    assert world.manifest(run)["model"]["deployment"] == "blue"
+
+
 def test_a_file_is_not_scored_by_two_models(endpoint: FakeEndpoint) -> None:
     world = World.build(endpoint, score_wire="json", score_requests_in_flight=1)
 
