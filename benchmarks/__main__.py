@@ -135,9 +135,12 @@ def write_input(path: Path, rows: int) -> None:
     path.write_text("".join(text.splitlines(keepends=True)[: rows + 1]), encoding="utf-8")
 
 
-def same_scores(left: Path, right: Path) -> bool:
-    """Whether two scored files hold the same anomaly scores, row by row."""
-    return _scores(left) == _scores(right)
+def differing_scores(left: Path, right: Path) -> int:
+    """How many rows of two scored files of the same table have different anomaly scores.
+
+    Only the stack knows the hours before the file's first row; the other ways score its first 23 rows without them.
+    """
+    return sum(one != other for one, other in zip(_scores(left), _scores(right), strict=True))
 
 
 def _scores(path: Path) -> list[float]:
@@ -201,7 +204,7 @@ def _summary(rows: int, ways: dict[str, list[Figures]]) -> dict[str, Any]:
             "seconds": round(seconds, 3),
             "rows_per_second": round(rows / seconds),
             "peak_mb": round(max(each.peak_bytes for each in good) / 1e6),
-            "same_scores_as_stack": same_scores(good[-1].output, ways["stack"][-1].output),
+            "rows_scored_otherwise": differing_scores(good[-1].output, ways["stack"][-1].output),
         }
     for other in ("plain", "earlier"):
         if "seconds" in entry[other]:
@@ -218,8 +221,8 @@ def report(results: list[dict[str, Any]]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}, {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}; `make bench`.",
         "",
-        "| rows | way | seconds | rows/s | peak MB | stack's time / this | same scores |",
-        "|---:|---|---:|---:|---:|---:|---|",
+        "| rows | way | seconds | rows/s | peak MB | stack's time / this | rows scored otherwise |",
+        "|---:|---|---:|---:|---:|---:|---:|",
     ]
     for entry in results:
         for way in ("stack", "plain", "earlier"):
@@ -228,10 +231,9 @@ def report(results: list[dict[str, Any]]) -> str:
                 lines.append(f"| {entry['rows']:,} | {way} | - | - | - | - | {figures['note']} |")
                 continue
             ratio = entry.get(f"stack/{way}", 1.0)
-            same = "yes" if figures["same_scores_as_stack"] else "no"
             lines.append(
                 f"| {entry['rows']:,} | {way} | {figures['seconds']:.2f} | {figures['rows_per_second']:,} "
-                f"| {figures['peak_mb']:,} | {ratio:.2f} | {same} |"
+                f"| {figures['peak_mb']:,} | {ratio:.2f} | {figures['rows_scored_otherwise']} |"
             )
     return "\n".join(lines)
 
