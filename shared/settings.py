@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     aml_datastore: str = "dropscore"
     """Datastore of the workspace that is bound to the storage container `training`."""
 
-    aml_instance_type: str = "Standard_DS2_v2"
+    aml_instance_type: str = "Standard_DS3_v2"
     """Machine size of a deployment."""
 
     aml_instance_count: Annotated[int, Field(ge=1)] = 1

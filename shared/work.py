@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 
 from shared.errors import ConflictError, NotFoundError
 from shared.live import LiveModels
@@ -52,9 +53,9 @@ class WorkDesk:
 
     def wake_files(self) -> int:
         """Enqueues every scoring run that waits for something which has come, or was left behind; returns how many."""
-        woken = 0
+        woken, served = 0, cache(self._is_served)
         for held in self._runs.search(kind="score", states=("received", "scoring", "waiting")):
-            if self._is_due(held.run):
+            if self._is_due(held.run, served):
                 again = self._clock() + timedelta(seconds=self._settings.score_claim_seconds)
                 try:
                     self._runs.save(held, held.run.model_copy(update={"not_before": again}))
@@ -64,12 +65,15 @@ class WorkDesk:
                 woken += 1
         return woken
 
-    def _is_due(self, run: Run) -> bool:
+    def _is_served(self, dataset: str) -> bool:
+        return bool(self._settings.aml_endpoint_url) or self._live.get(dataset) is not None
+
+    def _is_due(self, run: Run, served: Callable[[str], bool]) -> bool:
         now = self._clock()
         if run.not_before is not None and run.not_before > now:
             return False
         if run.state == "waiting":
-            return bool(self._settings.aml_endpoint_url) or self._live.get(run.dataset) is not None
+            return served(run.dataset)
         unclaimed = run.claimed_until or run.updated + _UNATTENDED
         return unclaimed < now
 

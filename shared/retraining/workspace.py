@@ -7,6 +7,7 @@ so it is imported when the adapter is first used, which is in the retraining pat
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,6 +138,8 @@ class AzureMLWorkspace:
     def __init__(self, settings: Settings, credential: TokenCredential) -> None:
         self._settings = settings
         self._credential = credential
+        # It says at every import that classes of its own are experimental; what concerns the app it raises.
+        logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
 
     def start_training(self, job: TrainingJob) -> None:
         if self.job(job.name) is not None:
