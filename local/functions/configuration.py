@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, MutableMapping
@@ -16,6 +17,7 @@ from typing import Any
 
 from local.functions.errors import ConfigurationError
 
+_log = logging.getLogger("host")
 _HOST_ID = "AzureFunctionsWebHost__hostid"
 DEFAULT_CONNECTION = "AzureWebJobsStorage"
 _SETTING = re.compile(r"%([^%\s]+)%")
@@ -104,7 +106,9 @@ def load_local_settings(app: Path, environment: MutableMapping[str, str]) -> Non
     for name, value in _section(document, "Values", file).items():
         if not isinstance(value, str):
             raise ConfigurationError(f"{file}: the value of {name} is {value!r}; every value must be text")
-        environment.setdefault(name, value)
+        if environment.setdefault(name, value) != value:
+            # func says so too; a proxy's REQUESTS_CA_BUNDLE in the shell is what it most often is
+            _log.warning("%s of %s is not used: the environment has another one", name, file.name)
 
 
 def resolve_settings(text: str, environment: Mapping[str, str]) -> str:
