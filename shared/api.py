@@ -23,7 +23,9 @@ from shared.errors import (
     WorkspaceRefusedError,
 )
 from shared.naming import DATASETS, INCOMING, place
+from shared.retraining.lifecycle import State
 from shared.runs import Run
+from shared.scoring.files import STATES as SCORING_STATES
 from shared.storage import BlobInfo
 from shared.tables import BytesSource, RecordsSource, Source
 from shared.version import VERSION
@@ -56,6 +58,7 @@ _FILE_NAMES = {
     "application/vnd.apache.parquet": "request.parquet",
 }
 _RUNS_AT_MOST = 1000
+_STATES = SCORING_STATES | set(State)
 _PROBE_SECONDS = 3
 
 
@@ -190,11 +193,13 @@ def runs(app: App, request: Request) -> Reply:
         raise InvalidInputError("bad_limit", f"limit is a number from 1 to {_RUNS_AT_MOST}, not '{limit}'.")
     if query.get("kind") not in (None, "", "train", "score"):
         raise InvalidInputError("bad_kind", f"kind is train or score, not '{query['kind']}'.")
+    if not query.get("dataset", "").isprintable():
+        raise InvalidInputError("bad_dataset", "dataset is the name of a dataset.")
+    states = query["state"].split(",") if query.get("state") else None
+    if states and set(states) - _STATES:
+        raise InvalidInputError("bad_state", f"state is one or more of {', '.join(sorted(_STATES))}.")
     found = app.runs.search(
-        dataset=query.get("dataset") or None,
-        kind=query.get("kind") or None,
-        states=query["state"].split(",") if query.get("state") else None,
-        limit=int(limit),
+        dataset=query.get("dataset") or None, kind=query.get("kind") or None, states=states, limit=int(limit)
     )
     return as_json(200, {"runs": [_shown(held.run) for held in found]})
 
@@ -274,8 +279,8 @@ def _contamination(value: object) -> float:
 
 def _blob(app: App, container: str, dataset: str, name: object) -> BlobInfo:
     """The blob that a person means: with or without the container, with or without the dataset's folder."""
-    if not isinstance(name, str) or not name:
-        raise InvalidInputError("bad_blob", "blob is the name of a file.")
+    if not isinstance(name, str) or not name.isprintable() or {"", ".", ".."} & set(name.split("/")):
+        raise InvalidInputError("bad_blob", "blob is the name of a file, with or without its folders.")
     bare = name.removeprefix(f"{container}/")
     if place(container, bare).dataset != dataset:
         bare = f"{dataset}/{bare}"

@@ -21,6 +21,7 @@ CONTAINERS = (DATASETS, INCOMING, RESULTS, RUNS, STATE, TRAINING)
 UNPLACED = "unplaced"
 """The folder under `runs` for files that belong to no dataset."""
 
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-(train|score)-[0-9a-f]{8}")
 _ROOT_NAME = re.compile(r"(?P<dataset>.+?)_(raw|interim|processed)_\d{8}\.csv", re.IGNORECASE)
 
 
@@ -88,3 +89,8 @@ def run_id(kind: str, blob: str, etag: str, moment: datetime) -> str:
     """
     digest = hashlib.sha256("\n".join((kind, blob, etag)).encode()).hexdigest()[:8]
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}-{kind}-{digest}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether the text could be a run's id at all."""
+    return _RUN_ID.fullmatch(text) is not None

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import ConflictError, DropscoreError, NotFoundError
-from shared.naming import RUNS
+from shared.naming import RUNS, is_run_id
 from shared.storage import ABSENT, BlobStore
 
 Kind = Literal["train", "score"]
@@ -132,7 +132,7 @@ class RunStore:
 
     def find(self, run_id: str) -> Held:
         """The run of that id, whatever its dataset."""
-        for dataset in self._blobs.folders(RUNS):
+        for dataset in self._blobs.folders(RUNS) if is_run_id(run_id) else []:
             try:
                 return self.load(dataset, run_id)
             except NotFoundError:

@@ -34,6 +34,7 @@ from shared.tables import REJECTS_HEADER, Survey, render_header, render_rejects,
 _log = logging.getLogger(__name__)
 
 ENDS = frozenset({"completed", "failed", "superseded"})
+STATES = ENDS | {"received", "scoring", "waiting"}
 _LONGEST_WAIT = timedelta(hours=1)
 
 
@@ -96,6 +97,7 @@ class FileScoring:
         if held.run.state not in ENDS:
             return held
         fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0, "manual": True}
+        fresh |= {"model": None, "counts": None, "manifest": None}
         return self._runs.save(held, held.run.entered("received", self._clock(), "asked for again", **fresh))
 
     def run(self, held: Held) -> Run:

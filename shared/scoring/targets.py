@@ -54,7 +54,7 @@ class Targets:
         if live is None:
             raise NoLiveModelError(
                 "no_live_model",
-                f"No model of '{dataset}' is in service yet; the file is scored as soon as one is. "
+                f"No model of '{dataset}' is in service yet; files that were dropped are scored as soon as one is. "
                 f"Drop a training set into datasets/{dataset}/ to train one.",
                 dataset=dataset,
             )

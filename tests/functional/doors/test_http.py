@@ -230,7 +230,16 @@ def test_a_bad_limit_is_a_problem(doors: Doors, limit: str) -> None:
 
 def test_other_bad_questions_about_runs_are_problems(doors: Doors) -> None:
     doors.call("GET", "runs?kind=bake").problem(400, "bad_kind")
+    doors.call("GET", "runs?state=bogus").problem(400, "bad_state")
+    doors.call("GET", "runs?dataset=\0").problem(400, "bad_dataset")
     doors.call("GET", "runs/20261121T000000Z-score-00000000").problem(404, "run_not_found")
+    doors.call("GET", "runs/..%2fx").problem(404, "run_not_found")
+
+
+@pytest.mark.parametrize("name", ["../x.csv", ".", "a/../b.csv", "a//b.csv", "x\0.csv", "", 7])
+def test_a_name_that_is_no_name_of_a_file_is_a_problem(doors: Doors, name: object) -> None:
+    doors.call("POST", "datasets/gas/score", {"blob": name}).problem(400, "bad_blob")
+    doors.call("POST", "datasets/gas/train", {"blob": name}).problem(400, "bad_blob")
 
 
 # -- models --------------------------------------------------------------------------------------------------------

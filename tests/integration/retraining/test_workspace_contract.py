@@ -182,7 +182,12 @@ def test_a_run_is_registered_once_and_versions_count_as_numbers(place: Place) ->
 
 
 def test_runs_that_register_at_once_get_a_version_each(place: Place) -> None:
-    ended_job(place, place.job.name)
+    other = replace(place.job, name="contract-raced", run="contract-raced", folder="gas/contract-raced")
+    place.blobs.put(TRAINING, f"{other.folder}/data.parquet", parquet(days=20))
+    place.workspace.start_training(other)
+    jobs = {"a": place.job.name, "b": other.name}
+    for name in jobs.values():
+        ended_job(place, name)
     got: dict[str, set[str]] = {"a": set(), "b": set()}
     barrier = threading.Barrier(4)
 
@@ -192,7 +197,7 @@ def test_runs_that_register_at_once_get_a_version_each(place: Place) -> None:
 
         def attempt() -> str | None:
             try:
-                return workspace.register(f"{MODEL}_raced", place.job.name, run, {})
+                return workspace.register(f"{MODEL}_raced", jobs[run], run, {})
             except TryAgainError:
                 return None
 
