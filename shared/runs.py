@@ -70,6 +70,7 @@ class Run(BaseModel):
     data: dict[str, Any] | None = None
     job: str | None = None
     metrics: dict[str, Any] | None = None
+    champion: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
     model_version: str | None = None
     endpoint: str | None = None

@@ -266,22 +266,26 @@ class Retraining:
         run, contract = held.run, load_contract(held.run.dataset)
         if self._slot.is_taken_from(run):
             return None
-        verdict = judge(run.metrics or {}, self._champion_metrics(run.dataset), contract.gate)
+        champion = self._champion(run.dataset)
+        verdict = judge(run.metrics or {}, champion and champion["metrics"], contract.gate)
+        judged = {"verdict": verdict.as_dict(), "champion": champion}
         if not verdict.promote:
-            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=verdict.as_dict())
+            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), **judged)
         tags = _origin(run) | {f"metric.{name}": f"{value}" for name, value in (run.metrics or {}).items()}
         version = self._workspace.register(contract.model_name, run.job or "", run.id, tags)
         note = f"{contract.model_name} version {version}"
-        return self._move(held, State.REGISTERED, note, verdict=verdict.as_dict(), model_version=version)
+        return self._move(held, State.REGISTERED, note, model_version=version, **judged)
 
-    def _champion_metrics(self, dataset: str) -> Mapping[str, Any] | None:
+    def _champion(self, dataset: str) -> dict[str, Any] | None:
+        """The live model and its metrics, as they stand in the record of the run that it judges."""
         live = self._live.get(dataset)
         if live is None:
             return None
         try:
-            return self._runs.load(dataset, live.run).run.metrics
+            metrics = self._runs.load(dataset, live.run).run.metrics or {}
         except NotFoundError:
-            return None
+            metrics = {}
+        return {"version": live.version, "run": live.run, "metrics": metrics}
 
     def _choose_colour(self, held: Held) -> Held | None:
         """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none."""
