@@ -36,7 +36,7 @@ BAD_DATASETS = {
     "missing column": ("gas/x.csv", lines("2026-01-01 00:00,3", header="FechaHora,Presion"), "missing_column"),
     "no usable row": ("gas/x.csv", lines(*["yesterday,plenty"] * 400), "no_usable_row"),
     "binary": ("gas/x.csv", bytes(range(256)) * 20, "binary_file"),
-    "too few rows": ("gas/x.csv", plain_csv(hourly_gas(FIRST, 13, 1)).encode(), "too_few_rows"),
+    "too few rows": ("gas/x.csv", plain_csv(hourly_gas(FIRST, 6, 1)).encode(), "too_few_rows"),
     "too few days": (
         "gas/x.csv",
         lines(*[f"2026-01-0{1 + row // 200} 00:00:00,{row}" for row in range(400)]),
@@ -181,13 +181,13 @@ def test_the_reason_that_the_job_left_behind_is_in_the_record() -> None:
     world = World()
     world.workspace.job_ends = "failed"
     run = world.look(world.drop("gas/first.csv"))
-    why = b'{"code": "too_few_rows", "message": "12 usable rows are too few; at least 336 are needed."}'
+    why = b'{"code": "too_few_rows", "message": "12 usable rows are too few; at least 168 are needed."}'
     world.blobs.put(TRAINING, f"gas/{run.id}/model/error.json", why)
     run = world.settle(run)
 
     assert run.error is not None
     assert run.error.code == "training_failed"
-    assert "ended as Failed: 12 usable rows are too few; at least 336 are needed. Its log: https" in run.error.message
+    assert "ended as Failed: 12 usable rows are too few; at least 168 are needed. Its log: https" in run.error.message
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff\xfe", b"{}"])

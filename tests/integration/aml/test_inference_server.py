@@ -165,4 +165,4 @@ def test_the_job_refuses_bad_data_with_exit_code_2_and_one_line(python: Path, sn
     job = _train(python, snapshot, tmp_path / "data.csv", tmp_path / "model")
 
     assert (job.returncode, job.stdout) == (2, "")
-    assert job.stderr == "too_few_rows: 1 usable rows are too few; at least 336 are needed.\n"
+    assert job.stderr == "too_few_rows: 1 usable rows are too few; at least 168 are needed.\n"

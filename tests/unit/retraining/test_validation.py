@@ -61,17 +61,17 @@ def test_what_meets_the_rules_exactly_is_enough(found: Survey) -> None:
         (
             replace(ENOUGH, rows=RULES.min_rows - 1),
             "too_few_rows",
-            "The dataset has 335 usable rows; training needs at least 336.",
+            "The dataset has 167 usable rows; training needs at least 168.",
         ),
         (
-            with_bad(80, 0, 335),
+            with_bad(40, 0, 167),
             "too_few_rows",
-            "The dataset has 335 usable rows; training needs at least 336.",
+            "The dataset has 167 usable rows; training needs at least 168.",
         ),
         (
             replace(ENOUGH, last_time=FIRST + timedelta(days=RULES.min_days, seconds=-1)),
             "too_few_days",
-            "The dataset covers 12.9 days; training needs at least 13.",
+            "The dataset covers 5.9 days; training needs at least 6.",
         ),
         (
             with_bad(101, 0, 400),
@@ -110,7 +110,7 @@ def test_the_record_says_what_was_found_in_plain_json() -> None:
             {"line": 9, "reason": "FechaHora is empty"},
         ],
         "first_time": "2026-01-01 00:00:00",
-        "last_time": "2026-01-14 00:00:00",
+        "last_time": "2026-01-07 00:00:00",
         "in_time_order": True,
         "dialect": ENOUGH.dialect.as_dict(),
     }
