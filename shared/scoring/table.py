@@ -14,14 +14,14 @@ from aml.contract import DatasetContract
 from shared.scoring import wire
 from shared.scoring.context import conform, no_rows, tail, time_order
 from shared.scoring.scorer import Scored, Scorer
-from shared.tables import Chunk, Reject, Source, Survey, read, render_predictions, render_scored
+from shared.tables import Cells, Chunk, Reject, Source, Survey, read, render_predictions, render_scored
 
 
 @dataclass(frozen=True)
 class ScoredChunk:
     """Rows in file order: their fields as they stand in the file, their predictions (null for none), and why none."""
 
-    cells: list[list[str]]
+    cells: Cells
     predictions: pa.Table
     errors: list[str]
     rejects: list[Reject]

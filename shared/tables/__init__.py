@@ -6,6 +6,7 @@ for chunk in read(source, found, contract, rows_per_chunk=20_000):  # second pas
     render_scored(chunk.cells, [*render_predictions(answer, names, chunk.usable), chunk.errors])
 """
 
+from shared.tables.cells import Cells
 from shared.tables.model import (
     BytesSource,
     Chunk,
@@ -34,6 +35,7 @@ from shared.tables.surveying import survey
 __all__ = [
     "REJECTS_HEADER",
     "BytesSource",
+    "Cells",
     "Chunk",
     "Dialect",
     "Example",

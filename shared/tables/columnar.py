@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shared.tables.cells import ColumnRows
 from shared.tables.model import Block, TableError
 
 _CELLS = 1 << 17
@@ -41,8 +42,8 @@ def _blocks(parquet: Any, rows: int) -> Iterator[Block]:
     native = {at for at, kind in enumerate(parquet.schema_arrow.types) if _fractional(kind)}
     try:
         for batch in parquet.iter_batches(batch_size=min(rows, max(promised, 1))):
-            columns = [_texts(column) for column in batch.columns]
-            cells = [list(row) for row in zip(*columns, strict=True)]
+            columns = [pa.array(_texts(column), pa.string()) for column in batch.columns]
+            cells = ColumnRows(pa.RecordBatch.from_arrays(columns, names=list(map(str, range(len(columns))))))
             yield Block(cells, range(line, line + len(cells)), [], native)
             line += len(cells)
             # Asked for more than the rows it promised, the reader never returns from some damaged files.

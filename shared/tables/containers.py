@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Protocol
 
 from aml.contract import ContractError, DatasetContract
+from shared.tables.cells import TextRows
 from shared.tables.columnar import read_parquet
 from shared.tables.csvrows import Splitter, separator_line, whole_lines
 from shared.tables.model import Block, Dialect, RecordsSource, Source, TableError
@@ -162,7 +163,7 @@ class _RecordsTable:
             part = self._records[start : start + step]
             rows = [[json_text(record.get(key)) for key in self.header] for record in part]
             native = {at for record in part for at, key in enumerate(self.header) if isinstance(record.get(key), float)}
-            yield Block(rows, range(start + 2, start + 2 + len(rows)), [], native)
+            yield Block(TextRows(rows), range(start + 2, start + 2 + len(rows)), [], native)
 
     def dialect(self) -> Dialect:
         return Dialect(container="records")

@@ -12,6 +12,9 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import numpy as np
+
+from shared.tables.cells import DELIMITER, LineRows, TextRows
 from shared.tables.model import Block, Reject, TableError
 
 MAX_LINE = 1 << 24
@@ -21,6 +24,7 @@ MAX_RECORD = 1 << 22
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _BLANKS = " \t\r\n"
+_NEWLINE, _SEPARATOR = b"\n" + DELIMITER.encode()
 _UNCLOSED = "a quoted field opens here and does not close"
 _MALFORMED = "text follows the closing quote of a field"
 
@@ -82,11 +86,32 @@ class Splitter:
         if '"' in text or self._carry or self._line < self._alone:
             self.quoted = self.quoted or '"' in text
             return self._split_quoted(text, last)
-        return self._split_plain(text)
-
-    def _split_plain(self, text: str) -> Block:
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return self._split_evenly(text) or self._split_plain(text)
+
+    def _split_evenly(self, text: str) -> Block | None:
+        """Lines that are all as wide as the header, left whole; None when they are not."""
+        width = len(self.header or ())
+        if width < 2 or not self._delimiter.isascii() or text.startswith("\ufeff"):
+            return None
+        if self._delimiter != DELIMITER:
+            if DELIMITER in text:
+                return None
+            text = text.replace(self._delimiter, DELIMITER)
+        data = text.encode()
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        codes = np.frombuffer(data, np.uint8)
+        ends = np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR))
+        lines = ends[width - 1 :: width]
+        if len(ends) != len(lines) * width or len(lines) != data.count(b"\n") or (codes[lines] != _NEWLINE).any():
+            return None
+        numbers = range(self._line, self._line + len(lines))
+        self._line += len(lines)
+        return Block(LineRows(data, np.concatenate(([0], lines + 1)), width), numbers, [])
+
+    def _split_plain(self, text: str) -> Block:
         raws = text.split("\n")
         if not raws[-1]:
             raws.pop()
@@ -168,10 +193,10 @@ class Splitter:
                 line, reason = rejects[0].line, rejects[0].reason
                 raise TableError("bad_header", f"Line {line} should be the header, but {reason}.", line)
             if self.header is None:
-                return Block([], [], rejects)
+                return Block(TextRows([]), [], rejects)
         width = len(self.header)
         if width > 1 and set(map(len, rows)) == {width}:
-            return Block(rows[start:], lines[start:], rejects)
+            return Block(TextRows(rows[start:]), lines[start:], rejects)
         kept: list[list[str]] = []
         kept_lines: list[int] = []
         for at in range(start, len(rows)):
@@ -186,7 +211,7 @@ class Splitter:
                 kept.append(fitted)
                 kept_lines.append(lines[at])
         rejects.sort(key=lambda reject: reject.line)
-        return Block(kept, kept_lines, rejects)
+        return Block(TextRows(kept), kept_lines, rejects)
 
     def _take_header(self, rows: list[list[str]], raw: Callable[[int], str]) -> int:
         """Find the header among the first rows; answers how many rows it and what stands before it take."""

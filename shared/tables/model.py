@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.errors import InvalidInputError
+from shared.tables.cells import Cells, Rows
 
 
 class TableError(InvalidInputError):
@@ -198,7 +199,7 @@ class Chunk:
 
     index: int
     first_row: int
-    cells: list[list[str]]
+    cells: Cells
     batch: pa.RecordBatch
     usable: NDArray[np.bool_]
     errors: list[str]
@@ -210,11 +211,11 @@ class Block:
     """Rows as a container hands them out.
 
     Attributes:
-        lines: `lines[i]` is the physical line on which `rows[i]` begins.
+        lines: `lines[i]` is the physical line on which row i begins.
         native: positions of columns with fractions that were numbers in the file, not text.
     """
 
-    rows: list[list[str]]
+    rows: Rows
     lines: Sequence[int]
     rejects: list[Reject]
     native: Set[int] = frozenset()

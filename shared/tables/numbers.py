@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shared.tables.shapes import Shaped
@@ -45,35 +47,41 @@ def _verdict(kind: bytes, decimal: str, thousands: str) -> Verdict:
     return Verdict.NOT_FINITE if _NOT_FINITE.fullmatch(text) else Verdict.NO_NUMBER
 
 
-def read_numbers(shaped: Shaped, decimal: str, thousands: str) -> tuple[NDArray[np.float64], list[Verdict] | None]:
-    """The column as float64 (NaN where there is no finite number), and each field's verdict; None: all are numbers.
+def read_numbers(shaped: Shaped, decimal: str, thousands: str) -> tuple[NDArray[np.float64], dict[int, Verdict]]:
+    """The column as float64 (NaN where there is no finite number), and by position the verdict of what is no number.
 
     Args:
         decimal: `.` or `,`.
         thousands: the marks, each one character, that may group digits in threes.
     """
-    verdicts = {kind: _verdict(kind, decimal, thousands) for kind in shaped.distinct()}
-    if all(verdict is Verdict.NUMBER for verdict in verdicts.values()):
+    verdicts = [_verdict(kind, decimal, thousands) for kind in shaped.kinds]
+    good = np.array([verdict is Verdict.NUMBER for verdict in verdicts], np.bool_)
+    bad: dict[int, Verdict] = {}
+    if good.all():
         values = _floats(shaped.texts, decimal, thousands)
-        if np.isfinite(values).all():
-            return values, None
-    each = [verdicts[kind] for kind in shaped.shapes]
-    places = [place for place, verdict in enumerate(each) if verdict is Verdict.NUMBER]
-    values = np.full(len(each), np.nan)
-    values[places] = _floats([shaped.texts[place] for place in places], decimal, thousands)
-    for place in places:
-        if not np.isfinite(values[place]):  # too large for a double
-            values[place], each[place] = np.nan, Verdict.NOT_FINITE
-    return values, each
+    else:
+        sound = good[shaped.codes]
+        values = np.full(len(shaped), np.nan)
+        values[sound] = _floats(shaped.texts.filter(pa.array(sound)), decimal, thousands)
+        places = np.flatnonzero(~sound)
+        bad = {place: verdicts[code] for place, code in zip(places.tolist(), shaped.codes[places], strict=True)}
+    infinite = np.isinf(values)
+    if infinite.any():  # too large for a double
+        values = np.where(infinite, np.nan, values)
+        bad |= dict.fromkeys(np.flatnonzero(infinite).tolist(), Verdict.NOT_FINITE)
+    return values, bad
 
 
-def _floats(texts: Sequence[str], decimal: str, thousands: str) -> NDArray[np.float64]:
-    if thousands or decimal != ".":
-        joined = "\n".join(texts)
-        for mark in thousands:
-            joined = joined.replace(mark, "")
-        texts = joined.replace(decimal, ".").split("\n") if texts else []
-    return np.fromiter(map(float, texts), np.float64, len(texts))
+def _floats(texts: Any, decimal: str, thousands: str) -> NDArray[np.float64]:
+    for mark in thousands:
+        texts = pc.replace_substring(texts, mark, "")
+    if decimal != ".":
+        texts = pc.replace_substring(texts, decimal, ".")
+    try:
+        values: NDArray[np.float64] = texts.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:  # blanks around a number, for one
+        values = np.fromiter(map(float, texts.to_pylist()), np.float64, len(texts))
+    return values
 
 
 @dataclass
@@ -94,18 +102,16 @@ class NumberEvidence:
     def add(self, shaped: Shaped, native: bool) -> None:
         """Take in the next fields of a column. `native`: some were numbers in the file; their mark is the point."""
         self._native |= native
-        distinct = shaped.distinct()
-        marked = {kind for kind in distinct if any(mark in kind for mark in _MARKS)}
-        if not marked:
-            return
-        counts = Counter(shaped.shapes) if len(distinct) > 1 else Counter({next(iter(distinct)): len(shaped.shapes)})
-        for kind in marked:
-            self._weigh(kind.decode("utf-8", "replace"), counts[kind])
-        for mark in ".,":
-            # 0.123 has the shape of a thousand, but nobody writes a thousand so.
-            start = f"0{mark}".encode()
-            self._proofs[mark] += shaped.data.count(b"\n" + start) + shaped.data.count(b"\n-" + start)
-            self._proofs[mark] += shaped.data.startswith((start, b"-" + start))
+        for code, count in enumerate(shaped.counts()):
+            kind = shaped.kinds[code]
+            if not any(mark in kind for mark in _MARKS):
+                continue
+            self._weigh(kind.decode("utf-8", "replace"), count)
+            for mark in ".,":
+                # 0.123 has the shape of a thousand, but nobody writes a thousand so.
+                if kind.removeprefix(b"-").startswith(b"0" + mark.encode()):
+                    leading = shaped.where(code)[1].number((kind[0] == _MINUS, 1 + (kind[0] == _MINUS)))
+                    self._proofs[mark] += int(np.count_nonzero(leading == 0))
 
     def _weigh(self, text: str, count: int) -> None:
         other = {".": ",", ",": "."}
@@ -138,4 +144,5 @@ class NumberEvidence:
         return decimal, "".join(sorted(groups - {decimal}))
 
 
+_MINUS = ord("-")
 _MARKS = tuple(mark.encode() for mark in ".," + _GROUPING)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aml.contract import DatasetContract
+from shared.tables.cells import Cells, Rows
 from shared.tables.containers import open_table
 from shared.tables.model import Chunk, Reject, Source, Survey, TableError
 from shared.tables.typed import batch_of, text_columns, typed
 
 _MANY_REJECTS = 10_000
+_CHUNK_BYTES = 8 << 20
+"""Of text; a chunk that has reached it ends with the block that is being read."""
 
 
 def read(source: Source, survey: Survey, contract: DatasetContract, *, rows_per_chunk: int) -> Iterator[Chunk]:
-    """The file's rows in order, `rows_per_chunk` at a time; the last chunk may be shorter. Where very many lines are
-    rejected, chunks of rejects alone come between.
+    """The file's rows in order, at most `rows_per_chunk` at a time, and fewer where they are long. Where very many
+    lines are rejected, chunks of rejects alone come between.
 
     Rows, errors and rejects, taken together, do not depend on `rows_per_chunk` nor on the size of the source's pieces,
     and there are `survey.rows` and `survey.rejected` of them.
@@ -39,12 +42,11 @@ def read(source: Source, survey: Survey, contract: DatasetContract, *, rows_per_
         raise _changed(survey)
 
 
-def _cut(
-    source: Source, survey: Survey, contract: DatasetContract, size: int
-) -> Iterator[tuple[list[list[str]], list[Reject]]]:
-    """Rows in portions of `size`, each with the rejects met before the next portion began."""
+def _cut(source: Source, survey: Survey, contract: DatasetContract, size: int) -> Iterator[tuple[Cells, list[Reject]]]:
+    """Rows in portions of at most `size`, each with the rejects met before the next portion began."""
     dialect = survey.dialect
-    cells: list[list[str]] = []
+    parts: list[Rows] = []
+    held = weight = 0
     rejects: list[Reject] = []
     try:
         opened = open_table(source, contract, encoding=dialect.encoding, delimiter=dialect.delimiter)
@@ -52,21 +54,23 @@ def _cut(
             if tuple(table.header) != survey.header:
                 raise _changed(survey)
             for block in table.blocks():
-                start = 0
                 rejects += block.rejects
                 if len(rejects) >= max(size, _MANY_REJECTS):
                     # A file of nothing but rejects must not be gathered in memory.
-                    yield [], rejects
+                    yield Cells(), rejects
                     rejects = []
-                while len(cells) + len(block.rows) - start >= size:
-                    stop = start + size - len(cells)
-                    yield cells + block.rows[start:stop], rejects
-                    cells, rejects, start = [], [], stop
-                cells += block.rows[start:]
+                start = 0
+                while start < len(block.rows):
+                    stop = min(len(block.rows), start + size - held)
+                    parts.append(block.rows.part(start, stop))
+                    held, weight, start = held + stop - start, weight + parts[-1].size, stop
+                    if held == size or weight >= _CHUNK_BYTES:
+                        yield Cells(parts), rejects
+                        parts, rejects, held, weight = [], [], 0, 0
     except UnicodeDecodeError as error:
         raise _changed(survey) from error
-    if cells or rejects:
-        yield cells, rejects
+    if parts or rejects:
+        yield Cells(parts), rejects
 
 
 def _changed(survey: Survey) -> TableError:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shared.tables.cells import DELIMITER, Cells, TextRows, quoted, quoted_column
 from shared.tables.model import Reject
 
-DELIMITER = ";"
 REJECTS_HEADER = ("line", "reason", "text")
-
-
-def _field(text: str) -> str:
-    if DELIMITER in text or '"' in text or "\n" in text or "\r" in text:
-        return '"' + text.replace('"', '""') + '"'
-    return text
 
 
 def _row(fields: Sequence[str]) -> str:
     if len(fields) == 1 and not fields[0].strip(" \t"):
         return f'"{fields[0]}"'  # an empty or blank line would be read as no row
-    return DELIMITER.join(map(_field, fields))
+    return DELIMITER.join(map(quoted, fields))
 
 
 def render_rows(rows: Iterable[Sequence[str]]) -> bytes:
@@ -56,18 +50,27 @@ def render_header(header: Sequence[str]) -> bytes:
     return render_rows([header])
 
 
-def render_scored(cells: Sequence[Sequence[str]], columns: Sequence[Sequence[str]]) -> bytes:
+def render_scored(cells: Cells | Sequence[Sequence[str]], columns: Sequence[Any]) -> bytes:
     """Input rows, each followed by its fields of the further columns (predictions, then `error`).
 
     Args:
-        cells: the input's fields, row by row.
-        columns: whole columns of text, each as long as `cells`.
+        cells: the input's fields.
+        columns: one or more whole columns of text, as lists or Arrow strings without nulls, each as long as `cells`.
     """
-    tails = map(DELIMITER.join, zip(*columns, strict=True))
-    text = "\n".join([f"{DELIMITER.join(row)};{tail}" for row, tail in zip(cells, tails, strict=True)])
-    if cells and _plain(text, len(cells), sum(map(len, cells)) + len(columns) * len(cells)):
-        return (text + "\n").encode()
-    return render_rows([[*row, *further] for row, further in zip(cells, zip(*columns, strict=True), strict=True)])
+    rows = cells if isinstance(cells, Cells) else Cells([TextRows(list(map(list, cells)))])
+    fields = [_written(column, len(rows)) for column in columns]
+    fields[-1] = pc.binary_join_element_wise(fields[-1], "\n", "")
+    lines = pc.binary_join_element_wise(rows.written(), *fields, DELIMITER)
+    _, _, data = lines.buffers()
+    return b"" if data is None else bytes(data.to_pybytes())
+
+
+def _written(column: Any, size: int) -> Any:
+    if len(column) != size:
+        raise ValueError(f"a column of {len(column)} fields for {size} rows")
+    if isinstance(column, pa.Array):
+        return quoted_column(column)
+    return pa.array(list(map(quoted, column)) if any(column) else column, pa.string())
 
 
 def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> list[str]:
@@ -88,17 +91,31 @@ def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> lis
     return result
 
 
-def _texts(column: Any) -> list[str]:
+def _texts(column: Any) -> Any:
     if pa.types.is_floating(column.type):
-        values = column.cast(pa.float64()).to_pylist()
-        if column.null_count == 0 and not np.isnan(values).any():
-            return list(map(repr, values))
-        return ["" if value is None or value != value else repr(value) for value in values]
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+        return float_texts(column)
+    if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
+        return column.cast(pa.string()).fill_null("")
+    return pa.array(["" if value is None else str(value) for value in column.to_pylist()], pa.string())
 
 
-def render_predictions(predictions: pa.RecordBatch, names: Sequence[str], usable: NDArray[np.bool_]) -> list[list[str]]:
-    """The named prediction columns as text, one field for every row of a chunk; empty where the row is not usable.
+def float_texts(column: Any) -> Any:
+    """Floats as the shortest text that reads back as the same double, as `repr` writes it; null and NaN as nothing."""
+    column = column.cast(pa.float64())
+    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    size = np.abs(values)
+    # Arrow writes these as Python does, but for the others 3 for 3.0, 1e+14 and 0.00001.
+    alike = (size >= 1e-4) & (size < 1e9) & (np.floor(values) != values)
+    texts = pa.array(values).cast(pa.string())
+    if alike.all():
+        return texts
+    odd = ["" if value != value else repr(value) for value in values[~alike].tolist()]
+    return pc.replace_with_mask(texts, pa.array(~alike), pa.array(odd, pa.string()))
+
+
+def render_predictions(predictions: pa.RecordBatch, names: Sequence[str], usable: NDArray[np.bool_]) -> list[Any]:
+    """The named prediction columns as Arrow strings, one field for every row of a chunk; empty where the row is not
+    usable.
 
     Integers are written as digits, floats as the shortest text that reads back as the same number, with a point;
     a missing value and NaN as nothing.
@@ -112,14 +129,8 @@ def render_predictions(predictions: pa.RecordBatch, names: Sequence[str], usable
     columns = [_texts(predictions.column(name)) for name in names]
     if usable.all():
         return columns
-    places = np.flatnonzero(usable).tolist()
-    result = []
-    for column in columns:
-        spread = list(repeat("", len(usable)))
-        for place, text in zip(places, column, strict=True):
-            spread[place] = text
-        result.append(spread)
-    return result
+    places = pa.array(np.cumsum(usable) - 1, mask=~usable)
+    return [column.take(places).fill_null("") for column in columns]
 
 
 def render_rejects(rejects: Iterable[Reject]) -> bytes:

@@ -6,10 +6,11 @@ dozen; what a field means is decided once for each shape, and its digits are rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 _TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
@@ -22,62 +23,59 @@ class Shaped:
     """A column's fields with their shapes.
 
     Attributes:
-        texts: the fields; line ends in them have become spaces.
-        shapes: shape of each field.
-        data: the fields' UTF-8, each followed by one newline.
+        texts: the fields, Arrow strings without nulls.
+        kinds: the shapes that occur; `codes`: for each field the place of its shape in `kinds`.
+        data: UTF-8 of the fields, one after the other; `starts`: where each begins in it.
     """
 
-    texts: Sequence[str]
-    shapes: list[bytes]
-    data: bytes
+    texts: Any
+    kinds: list[bytes]
+    codes: NDArray[np.int32]
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int32]
 
-    def distinct(self) -> set[bytes]:
-        """The shapes that occur."""
-        return set(self.shapes)
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def where(self, code: int) -> tuple[Positions, Reader]:
+        """The positions of the fields of one shape, and a reader of their digits."""
+        if len(self.kinds) == 1:
+            return slice(None), Reader(self.data, None, len(self.kinds[code]))
+        positions = np.flatnonzero(self.codes == code)
+        return positions, Reader(self.data, self.starts[positions], 0)
+
+    def counts(self) -> list[int]:
+        """How many fields have each of the shapes."""
+        return list(map(int, np.bincount(self.codes, minlength=len(self.kinds))))
 
 
-def shape(texts: Sequence[str]) -> Shaped:
-    """Shape a column."""
-    joined = "\n".join(texts)
-    if joined.count("\n") != max(len(texts) - 1, 0):
-        texts = [text.replace("\n", " ") for text in texts]
-        joined = "\n".join(texts)
-    data = joined.encode("utf-8", "surrogatepass") + b"\n"
-    shapes = data.translate(_TO_ZERO).split(b"\n")[:-1] if texts else []
-    return Shaped(texts, shapes, data)
-
-
-class Digits:
-    """Reads numbers at fixed places out of all fields of some shapes."""
-
-    def __init__(self, shaped: Shaped) -> None:
-        self._bytes = np.frombuffer(shaped.data, np.uint8)
-        self._shapes = shaped.shapes
-        self._starts: NDArray[np.int64] | None = None
-
-    def where(self, kind: bytes, uniform: bool) -> tuple[Positions, Reader]:
-        """The positions of the fields of one shape, and a reader of their digits. `uniform`: it is the only shape."""
-        if uniform:
-            return slice(None), Reader(self._bytes, None, len(kind) + 1)
-        if self._starts is None:
-            lengths = np.fromiter(map(len, self._shapes), np.int64, len(self._shapes)) + 1
-            self._starts = np.cumsum(lengths) - lengths
-        positions = np.array([at for at, shape in enumerate(self._shapes) if shape == kind], np.int64)
-        return positions, Reader(self._bytes, self._starts[positions], 0)
+def shape(texts: Any) -> Shaped:
+    """Shape a column of Arrow strings without nulls."""
+    size = len(texts)
+    _, offsets, data = texts.buffers()
+    if not size or data is None:
+        kinds = [b""] if size else []
+        return Shaped(texts, kinds, np.zeros(size, np.int32), np.zeros(0, np.uint8), np.zeros(size, np.int32))
+    starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + size + 1]
+    own = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
+    starts = starts - starts[0]
+    zeroed = pa.py_buffer(own.tobytes().translate(_TO_ZERO))
+    coded = pa.Array.from_buffers(pa.binary(), size, [None, pa.py_buffer(starts), zeroed]).dictionary_encode()
+    return Shaped(texts, coded.dictionary.to_pylist(), coded.indices.to_numpy(), own, starts[:-1])
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads numbers out of the fields of one shape."""
+    """Reads numbers out of fields of one shape."""
 
-    _bytes: NDArray[np.uint8]
-    _starts: NDArray[np.int64] | None
+    _data: NDArray[np.uint8]
+    _starts: NDArray[np.int32] | None
     _stride: int
 
     def number(self, span: tuple[int, int]) -> NDArray[np.int64]:
         """The digits from `span[0]` to before `span[1]` of every field, as a number; zero for an empty span."""
         total: NDArray[np.int64] = np.zeros(1, np.int64)
         for place in range(*span):
-            column = self._bytes[place :: self._stride] if self._starts is None else self._bytes[self._starts + place]
+            column = self._data[place :: self._stride] if self._starts is None else self._data[self._starts + place]
             total = total * 10 + (column.astype(np.int64) - 48)
         return total

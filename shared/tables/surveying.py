@@ -71,7 +71,7 @@ class _Counts:
         if not rows.usable.any():
             return
         for name, values in rows.values.items():
-            if contract.column(name).type == "number" and not isinstance(values, list):
+            if contract.column(name).type == "number":
                 self._widen(name, values[rows.usable & ~rows.missing[name]])
         if contract.time in rows.values:
             self._add_times(rows, contract)
@@ -87,10 +87,10 @@ class _Counts:
         low, high = int(times.min()), int(times.max())
         self.span = (low, high) if self.span is None else (min(low, self.span[0]), max(high, self.span[1]))
         labels = rows.values.get(contract.series) if contract.series is not None else None
-        if not isinstance(labels, list):
+        if labels is None:
             self._follow([""], np.zeros(len(times), np.int64), times)
             return
-        coded = pa.array(labels, pa.string()).filter(pa.array(rows.usable)).dictionary_encode()
+        coded = labels.filter(pa.array(rows.usable)).dictionary_encode()
         self._follow(coded.dictionary.to_pylist(), coded.indices.to_numpy(), times)
 
     def _follow(self, labels: list[str], codes: NDArray[np.integer[Any]], times: NDArray[np.int64]) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.tables.model import TableError, TimeFormat
-from shared.tables.shapes import Digits, Reader, Shaped, shape
+from shared.tables.shapes import Reader, Shaped, shape
 
 Ints = NDArray[np.int64]
 _DAY = 86_400_000_000
@@ -116,18 +117,16 @@ class Moments:
 
 def take_apart(shaped: Shaped) -> Moments:
     """Read the numbers of every field."""
-    size = len(shaped.shapes)
+    size = len(shaped)
     kinds = np.zeros(size, np.int8)
     year, first, second, clock = (np.zeros(size, np.int64) for _ in range(4))
     layouts: Counter[str] = Counter()
     zoned = halves = False
-    distinct = shaped.distinct()
-    digits = Digits(shaped)
-    for kind in distinct:
-        plan = _plan(kind)
+    for code, count in enumerate(shaped.counts()):
+        plan = _plan(shaped.kinds[code])
         if plan is None:
             continue
-        at, reader = digits.where(kind, len(distinct) == 1)
+        at, reader = shaped.where(code)
         clock[at], sound = _clock(plan, reader)
         years = reader.number(plan.year)
         if plan.year[1] - plan.year[0] == 2:
@@ -136,7 +135,7 @@ def take_apart(shaped: Shaped) -> Moments:
         first[at] = reader.number(plan.first)
         second[at] = reader.number(plan.second)
         kinds[at] = np.where(sound & (years > 0), 1 if plan.year_first else 2, 0)
-        layouts[plan.layout] += size if isinstance(at, slice) else len(at)
+        layouts[plan.layout] += count
         zoned, halves = zoned or plan.zoned, halves or bool(plan.half)
     return Moments(kinds, year, first, second, clock, layouts, zoned, halves)
 
@@ -161,9 +160,10 @@ def settle(moments: Moments, day_first: bool) -> tuple[Ints, NDArray[np.bool_]]:
     month = np.where(swapped, moments.second, moments.first)
     day = np.where(swapped, moments.first, moments.second)
     sound = (moments.kind > 0) & (month >= 1) & (month <= 12) & (day >= 1)
-    months = np.where(sound, (moments.year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
-    begins = months.astype("datetime64[D]").astype(np.int64)
-    ends = (months + 1).astype("datetime64[D]").astype(np.int64)
+    months = np.where(sound, (moments.year - 1970) * 12 + month - 1, 0)
+    low, high = (int(months.min()), int(months.max())) if len(months) else (0, 0)
+    firsts = np.arange(low, high + 2).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    begins, ends = firsts[months - low], firsts[months - low + 1]
     sound &= begins + day <= ends
     micros = (begins + day - 1) * _DAY + moments.clock
     # The last moment of the year 9999 may be written as its 24:00, which Python's datetime does not know.
@@ -200,7 +200,7 @@ class TimeEvidence:
             proofs = np.flatnonzero((day > 12) & (day <= 31) & (month >= 1) & (month <= 12))
             if len(proofs) and day_first not in self._proofs:
                 place = int(places[proofs[0]])
-                self._proofs[day_first] = lines[place], shaped.texts[place]
+                self._proofs[day_first] = lines[place], shaped.texts[place].as_py()
         before = self._latest or (int(first[0]), int(second[0]))
         for which, numbers in enumerate((first, second)):
             self._changes[which] += int(np.count_nonzero(np.diff(numbers, prepend=before[which])))
@@ -237,4 +237,4 @@ class TimeEvidence:
 
 def read_times(texts: Sequence[str], day_first: bool) -> tuple[Ints, NDArray[np.bool_]]:
     """Microseconds since 1970 of each text, and which texts are times."""
-    return settle(take_apart(shape(texts)), day_first)
+    return settle(take_apart(shape(pa.array(texts, pa.string()))), day_first)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aml.contract import Column, DatasetContract
+from shared.tables.cells import Cells, Rows
 from shared.tables.model import Dialect
 from shared.tables.numbers import Verdict, read_numbers
 from shared.tables.shapes import Shaped, shape
@@ -21,10 +24,10 @@ _ARROW = {"time": pa.timestamp("us"), "number": pa.float64(), "text": pa.string(
 
 @dataclass
 class TextColumn:
-    """One contract column of some rows, as text, with what is dear to find out twice."""
+    """One contract column of some rows, as Arrow strings, with what is dear to find out twice."""
 
     column: Column
-    texts: list[str]
+    texts: Any
     shaped: Shaped | None = None
     moments: Moments | None = None
 
@@ -34,25 +37,23 @@ class TypedRows:
     """Rows in types.
 
     Attributes:
-        values: per canonical name microseconds since 1970, float64 or text; meaningless where `usable` is False.
+        values: per canonical name microseconds since 1970, float64 or Arrow text; void where `usable` is False.
         missing: per canonical name which optional fields are empty.
         usable: shape (rows,).
         problems: by position of the row, why it cannot be used.
     """
 
-    values: dict[str, NDArray[np.int64] | NDArray[np.float64] | list[str]]
+    values: dict[str, Any]
     missing: dict[str, NDArray[np.bool_]]
     usable: NDArray[np.bool_]
     problems: dict[int, str]
 
 
-def text_columns(
-    rows: Sequence[Sequence[str]], positions: Mapping[str, int], contract: DatasetContract
-) -> list[TextColumn]:
+def text_columns(rows: Rows | Cells, positions: Mapping[str, int], contract: DatasetContract) -> list[TextColumn]:
     """The contract's columns of these rows, shaped."""
     columns = []
-    for name, position in positions.items():
-        column = TextColumn(contract.column(name), [row[position] for row in rows])
+    for name, texts in zip(positions, rows.columns(list(positions.values())), strict=True):
+        column = TextColumn(contract.column(name), texts)
         if column.column.type != "text":
             column.shaped = shape(column.texts)
         if column.column.type == "time" and column.shaped is not None:
@@ -82,10 +83,10 @@ def batch_of(rows: TypedRows, positions: Mapping[str, int], contract: DatasetCon
         kind = _ARROW[contract.column(name).type]
         values = rows.values[name]
         mask = rows.missing[name]
-        if isinstance(values, list):
-            array = pa.array(values, kind, mask=mask)
-        else:
+        if isinstance(values, np.ndarray):
             array = pa.array(values, mask=mask).cast(kind)
+        else:
+            array = pc.if_else(pa.array(mask), None, values) if mask.any() else values
         names.append(name)
         arrays.append(array if everything else array.filter(pa.array(rows.usable)))
     return pa.RecordBatch.from_arrays(arrays, names=names)
@@ -101,22 +102,24 @@ def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dia
 def _add_numbers(rows: TypedRows, text: TextColumn, shaped: Shaped, dialect: Dialect) -> None:
     column = text.column
     values, verdicts = read_numbers(shaped, dialect.decimal, dialect.thousands)
-    bad = [] if verdicts is None else [at for at, found in enumerate(verdicts) if found is not Verdict.NUMBER]
     rows.values[column.name] = values
-    rows.missing[column.name] = _blame(rows, text, bad, lambda at: verdicts[at].value if verdicts else "")
+    rows.missing[column.name] = _blame(rows, text, sorted(verdicts), lambda at: verdicts[at].value)
     for bound, outside, word in (
         (column.minimum, np.less, "below"),
         (column.maximum, np.greater, "above"),
     ):
         if bound is not None:
             for at in np.flatnonzero(outside(values, bound)).tolist():
-                _complain(rows, at, f"{column.name}: {_shown(text.texts[at])} is {word} {bound:g}")
+                _complain(rows, at, f"{column.name}: {_shown(text.texts[at].as_py())} is {word} {bound:g}")
 
 
 def _add_text(rows: TypedRows, text: TextColumn) -> None:
-    stripped = [value.strip() for value in text.texts]
-    bad = [] if all(stripped) else [at for at, value in enumerate(stripped) if not value]
-    rows.values[text.column.name] = stripped
+    coded = text.texts.dictionary_encode()
+    stripped = [value.strip() for value in coded.dictionary.to_pylist()]
+    codes = coded.indices.to_numpy()
+    blank = np.array([not value for value in stripped], np.bool_)
+    bad = np.flatnonzero(blank[codes]).tolist() if blank.any() else []
+    rows.values[text.column.name] = pa.array(stripped, pa.string()).take(coded.indices)
     rows.missing[text.column.name] = _blame(rows, text, bad, lambda _: Verdict.EMPTY.value)
 
 
@@ -125,7 +128,7 @@ def _blame(rows: TypedRows, text: TextColumn, bad: list[int], reason: Callable[[
     missing = np.zeros(len(text.texts), np.bool_)
     name = text.column.name
     for at in bad:
-        field = text.texts[at]
+        field = text.texts[at].as_py()
         if field.strip():
             word = reason(at)
             _complain(

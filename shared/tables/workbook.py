@@ -10,6 +10,7 @@ from typing import IO
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
+from shared.tables.cells import TextRows
 from shared.tables.model import Block, Reject, TableError
 
 _MAX_UNPACKED = 1 << 31
@@ -73,7 +74,7 @@ def _blocks(numbered: Iterator[tuple[int, Sequence[object]]], width: int) -> Ite
             rows.append(row[:width])
             lines.append(line)
             native.update(at for at, cell in enumerate(cells) if isinstance(cell, float) and not cell.is_integer())
-        yield Block(rows, lines, rejects, native)
+        yield Block(TextRows(rows), lines, rejects, native)
 
 
 def _joined(row: Sequence[str]) -> str:

@@ -64,7 +64,7 @@ def whole(source: Source, found: Survey | None = None, rows_per_chunk: int = 100
         assert len(chunk.cells) <= rows_per_chunk
         assert len(chunk.errors) == len(chunk.usable) == len(chunk.cells)
         assert chunk.batch.num_rows == int(chunk.usable.sum())
-        result.cells += chunk.cells
+        result.cells += list(chunk.cells)
         result.errors += chunk.errors
         result.usable += chunk.usable.tolist()
         result.rejects += chunk.rejects

@@ -62,7 +62,12 @@ def test_predictions_stand_beside_their_rows() -> None:
     )
     usable = np.array([True, False, True])
     columns = render_predictions(answer, ["anomaly", "score", "label", "tiny"], usable)
-    assert columns == [["1", "", ""], ["0.1", "", ""], ["a;b", "", "c"], ["1e-07", "", "3.0"]]
+    assert [column.to_pylist() for column in columns] == [
+        ["1", "", ""],
+        ["0.1", "", ""],
+        ["a;b", "", "c"],
+        ["1e-07", "", "3.0"],
+    ]
     cells = [["x", "1,50"], ["y", "?"], ["z", "2"]]
     assert render_scored(cells, [*columns, ["", "no number", ""]]).decode() == (
         'x;1,50;1;0.1;"a;b";1e-07;\ny;?;;;;;no number\nz;2;;;c;3.0;\n'

@@ -79,7 +79,7 @@ def test_very_many_rejects_are_not_gathered_in_memory() -> None:
     text = f"{HEAD}{T};1\n" + "nonsense\n" * 300_000 + f"{T};2\n"
     chunks = list(read(csv(text), look(text), METER, rows_per_chunk=2))
     assert max(len(chunk.rejects) for chunk in chunks) <= 150_000
-    assert [(chunk.first_row, chunk.cells) for chunk in chunks if chunk.cells] == [(0, [[T, "1"], [T, "2"]])]
+    assert [(chunk.first_row, list(chunk.cells)) for chunk in chunks if chunk.cells] == [(0, [[T, "1"], [T, "2"]])]
     assert sum(len(chunk.rejects) for chunk in chunks) == 300_000
 
 
