@@ -10,16 +10,15 @@ from typing import Protocol
 
 from aml.contract import ContractError, DatasetContract
 from shared.tables.cells import TextRows
-from shared.tables.columnar import read_parquet
 from shared.tables.csvrows import Splitter, separator_line, whole_lines
+from shared.tables.foreign import unpacked
 from shared.tables.model import Block, Dialect, RecordsSource, Source, TableError
 from shared.tables.streams import BLOCK, blocks, decode, encoding_of, gunzip, refuse_binary, spool
-from shared.tables.workbook import read_workbook
 
 _DELIMITERS = ",;\t|"
 _SNIFFED = 1 << 18
 _TEXT_ENDINGS = (".csv", ".txt", ".tsv")
-_SEEKING = {"xlsx": read_workbook, "parquet": read_parquet}
+_SEEKING = ("xlsx", "parquet")
 
 
 class Table(Protocol):
@@ -84,8 +83,8 @@ def open_table(
     container = container_of(source.name)
     pieces = watch(source.open())
     if container in _SEEKING:
-        with spool(pieces) as file:
-            yield _BlockTable(container, *_SEEKING[container](file))
+        with spool(pieces) as file, unpacked(container, file) as (header, rows):
+            yield _BlockTable(container, header, rows)
         return
     data = blocks(gunzip(pieces) if container == "csv.gz" else pieces)
     yield _TextTable(container, data, contract, encoding, delimiter)

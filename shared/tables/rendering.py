@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shared.floats import shortest
 from shared.tables.cells import DELIMITER, Cells, TextRows, quoted, quoted_column
 from shared.tables.model import Reject
 
@@ -93,24 +94,13 @@ def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> lis
 
 def _texts(column: Any) -> Any:
     if pa.types.is_floating(column.type):
-        return float_texts(column)
+        column = column.cast(pa.float64())
+        values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        texts, missing = shortest(values), np.isnan(values)
+        return pc.if_else(pa.array(missing), "", texts) if missing.any() else texts
     if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
         return column.cast(pa.string()).fill_null("")
     return pa.array(["" if value is None else str(value) for value in column.to_pylist()], pa.string())
-
-
-def float_texts(column: Any) -> Any:
-    """Floats as the shortest text that reads back as the same double, as `repr` writes it; null and NaN as nothing."""
-    column = column.cast(pa.float64())
-    values = column.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    size = np.abs(values)
-    # Arrow writes these as Python does, but for the others 3 for 3.0, 1e+14 and 0.00001.
-    alike = (size >= 1e-4) & (size < 1e9) & (np.floor(values) != values)
-    texts = pa.array(values).cast(pa.string())
-    if alike.all():
-        return texts
-    odd = ["" if value != value else repr(value) for value in values[~alike].tolist()]
-    return pc.replace_with_mask(texts, pa.array(~alike), pa.array(odd, pa.string()))
 
 
 def render_predictions(predictions: pa.RecordBatch, names: Sequence[str], usable: NDArray[np.bool_]) -> list[Any]:

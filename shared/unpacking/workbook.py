@@ -1,4 +1,4 @@
-"""Excel workbooks as text rows."""
+"""Excel workbooks as columns of text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import IO
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
-from shared.tables.cells import TextRows
-from shared.tables.model import Block, Reject, TableError
+from shared.unpacking.sheets import Sheet, UnpackError, batch_of
 
 _MAX_UNPACKED = 1 << 31
 """Bytes that a workbook may unpack to: it is held in memory, and a small zip can unpack to anything."""
-_ROWS = 1 << 13
+_CELLS = 1 << 15
 
 
-def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
+def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Sheet]]:
     """The header and the rows of a workbook's first visible sheet.
 
     Numbers become their shortest text (5, not 5.0), times `yyyy-mm-dd HH:MM:SS[.ffffff]` to the millisecond, which is
@@ -26,31 +25,31 @@ def read_workbook(file: IO[bytes]) -> tuple[list[str], Iterator[Block]]:
     A row's line is its number in the sheet.
 
     Raises:
-        TableError: `unreadable_file`, `empty_file`.
+        UnpackError: `unreadable_file`, `empty_file`.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > _MAX_UNPACKED:
-            raise TableError("unreadable_file", f"The workbook would unpack to {unpacked} bytes, which is too much.")
+            raise UnpackError("unreadable_file", f"The workbook would unpack to {unpacked} bytes, which is too much.")
         file.seek(0)
         sheet = _first_sheet(CalamineWorkbook.from_filelike(file))
     except (CalamineError, zipfile.BadZipFile, NotImplementedError, OSError) as error:
-        raise TableError("unreadable_file", f"The file is no sound Excel workbook ({error}).") from error
+        raise UnpackError("unreadable_file", f"The file is no sound Excel workbook ({error}).") from error
     rows = _numbered(sheet)
     for _, cells in rows:
         header = list(map(_text, cells))
         while not header[-1].strip():
             header.pop()
-        return header, _blocks(rows, len(header))
-    raise TableError("empty_file", f"The sheet {sheet.name!r} is empty: it has no header and no rows.")
+        return header, _sheets(rows, len(header))
+    raise UnpackError("empty_file", f"The sheet {sheet.name!r} is empty: it has no header and no rows.")
 
 
 def _first_sheet(workbook: CalamineWorkbook) -> CalamineSheet:
     for position, sheet in enumerate(workbook.sheets_metadata):
         if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible == SheetVisibleEnum.Visible:
             return workbook.get_sheet_by_index(position)
-    raise TableError("empty_file", "The workbook has no visible sheet with cells.")
+    raise UnpackError("empty_file", "The workbook has no visible sheet with cells.")
 
 
 def _numbered(sheet: CalamineSheet) -> Iterator[tuple[int, Sequence[object]]]:
@@ -60,21 +59,22 @@ def _numbered(sheet: CalamineSheet) -> Iterator[tuple[int, Sequence[object]]]:
             yield line, cells
 
 
-def _blocks(numbered: Iterator[tuple[int, Sequence[object]]], width: int) -> Iterator[Block]:
-    while part := list(islice(numbered, _ROWS)):
+def _sheets(numbered: Iterator[tuple[int, Sequence[object]]], width: int) -> Iterator[Sheet]:
+    while part := list(islice(numbered, max(1, _CELLS // width))):
         rows: list[list[str]] = []
         lines: list[int] = []
-        rejects: list[Reject] = []
+        rejects: list[tuple[int, str, str]] = []
         native: set[int] = set()
         for line, cells in part:
-            row = list(map(_text, cells))
+            row = [_text(cell) for cell in cells] + [""] * (width - len(cells))
             if any(row[width:]):
-                rejects.append(Reject(line, f"a value beyond the header's {width} columns", _joined(row)))
+                rejects.append((line, f"a value beyond the header's {width} columns", _joined(row)))
                 continue
             rows.append(row[:width])
             lines.append(line)
             native.update(at for at, cell in enumerate(cells) if isinstance(cell, float) and not cell.is_integer())
-        yield Block(TextRows(rows), lines, rejects, native)
+        columns = list(zip(*rows, strict=True)) or [()] * width
+        yield Sheet(batch_of(columns), lines, rejects, native)
 
 
 def _joined(row: Sequence[str]) -> str:
