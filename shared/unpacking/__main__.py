@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.abc import MetaPathFinder
 from time import sleep
 from typing import IO, Any
 
@@ -25,9 +26,18 @@ _CPU_SECONDS = 3600
 _BATCH_BYTES = 4 << 20
 
 
+class _NoPandas(MetaPathFinder):
+    """Where pandas is installed pyarrow imports it with its first array, which takes longer than most files."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not wanted here", name=fullname)
+
+
 def main() -> int:
     """Read standard input, write standard output."""
     _bound(int(sys.argv[2]))
+    sys.meta_path.insert(0, _NoPandas())
     # Standard output is the stream's alone, whatever a library prints.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
