@@ -173,12 +173,17 @@ def json_text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return _sound(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return _sound(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _sound(text: str) -> str:
+    """JSON may escape half a character, which no file can hold: it becomes the replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def sniff_delimiter(head: str, last: bool, contract: DatasetContract) -> str:

@@ -137,3 +137,9 @@ def test_no_records_are_an_empty_file() -> None:
     with pytest.raises(TableError) as caught:
         survey(RecordsSource([]), METER)
     assert caught.value.code == "empty_file"
+
+
+def test_half_a_character_in_a_record_is_replaced() -> None:
+    """JSON can escape what no file can hold."""
+    records: list[dict[str, object]] = [{"Date": "2026-01-01", "Value": 1, "n": "a\ud83d", "m": ["\ud83d\ude00"]}]
+    assert whole(RecordsSource(records)).cells == [["2026-01-01", "1", "a\ufffd", '["\U0001f600"]']]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from unittest import mock
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.tables import BytesSource, render_header, render_rows, survey
+from shared.floats import shortest
+from shared.tables import BytesSource, read, render_header, render_rows, render_scored, survey
 from shared.tables.numbers import read_numbers
 from shared.tables.shapes import shape
 from shared.tables.times import read_times
-from tests.unit.tables.samples import METER, numbers, times, whole
+from tests.unit.tables.samples import METER, Whole, numbers, times, whole
 
 HEADER = ["FechaHora", "VolCorrected", "Serie", "n"]
 GOOD = ["2026-01-01 00:00:00", "1.5", "s", "n"]
@@ -74,6 +76,42 @@ def test_numbers_are_read_as_they_were_meant(values: list[int], marks: tuple[str
 def test_times_are_read_as_they_were_meant(moments: list[datetime], layout: str) -> None:
     moments = [moment.replace(day=13) for moment in moments[:1]] + moments
     assert times([moment.strftime(layout) for moment in moments]) == moments
+
+
+EVEN = st.lists(
+    st.lists(st.sampled_from(["", " ", "a", "é", "1,5", "2026-01-01", "x y"]), min_size=2, max_size=4).map(";".join)
+    | st.sampled_from(["", " ", "2026-01-01;1;s;n"])
+)
+
+
+@given(EVEN, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans(), st.sampled_from(";,|\t"))
+@settings(max_examples=200)
+def test_whole_lines_are_read_and_written_as_row_by_row(lines: list[str], end: str, ended: bool, mark: str) -> None:
+    """The quick way for lines that split evenly, against the way that takes every line apart."""
+    good = ["2026-01-01 00:00", "1", "s", "n"]
+    text = end.join([";".join(row) for row in (HEADER, good, good)] + lines) + end * ended
+    source = BytesSource("x.csv", text.replace(";", mark).encode())
+
+    def scored() -> tuple[Whole, list[bytes]]:
+        found = survey(source, METER)
+        chunks = list(read(source, found, METER, rows_per_chunk=3))
+        return whole(source, found), [render_scored(chunk.cells, [chunk.errors]) for chunk in chunks]
+
+    # Tiny blocks: most of them hold lines of one width.
+    with mock.patch("shared.tables.streams.BLOCK", 64):
+        quick = scored()
+        with mock.patch("shared.tables.csvrows.Splitter._split_evenly", lambda *_: None):
+            assert scored() == quick
+
+
+@given(st.lists(st.floats()))
+def test_floats_are_written_as_python_writes_them(values: list[float]) -> None:
+    assert shortest(np.array(values, np.float64)).to_pylist() == list(map(repr, values))
+
+
+@given(st.lists(st.floats(1e-6, 1e12) | st.integers(0, 10**12).map(lambda value: value / 1000)))
+def test_floats_of_common_size_are_written_as_python_writes_them(values: list[float]) -> None:
+    assert shortest(np.array(values, np.float64)).to_pylist() == list(map(repr, values))
 
 
 TIMELIKE = st.from_regex(
