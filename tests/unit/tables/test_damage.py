@@ -19,7 +19,7 @@ TIMES = [f"2026-01-{1 + at % 28:02d} 00:00" for at in range(ROWS)]
 TEXT = "FechaHora;VolCorrected\n" + "".join(f"{moment};{at}\n" for at, moment in enumerate(TIMES))
 FILES = {
     "x.parquet": parquet(pa.table({"FechaHora": TIMES, "VolCorrected": list(range(ROWS)), "Serie": ["a", "b"] * 200})),
-    "x.xlsx": workbook([["FechaHora", "VolCorrected"], *zip(TIMES, range(ROWS), strict=True)]),
+    "x.xlsx": workbook([["FechaHora", "VolCorrected"], *map(list, zip(TIMES, range(ROWS), strict=True))]),
     "x.csv.gz": gz(TEXT),
 }
 
