@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     score_rows_per_request: Annotated[int, Field(ge=1)] = 20_000
     """Rows of a file that go to the endpoint in one request (16 bytes a row for gas)."""
 
+    score_bytes_per_request: Annotated[int, Field(ge=1)] = 1_500_000
+    """Bytes of one request's body at most, whatever its rows; halved by itself where the endpoint takes less."""
+
     score_requests_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
     """Requests of one file that are under way at once."""
 

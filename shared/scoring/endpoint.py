@@ -42,12 +42,13 @@ class RequestTooLargeError(EndpointRefusedError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A 200: its body, and which deployment answered under which request id."""
+    """A 200: its body, and which deployment answered under which request id; or the model's bundle, in process."""
 
     body: bytes
     content_type: str
     deployment: str | None
     request_id: str | None
+    by_bundle: bool = False
 
 
 class EndpointClient:
@@ -99,6 +100,7 @@ class EndpointClient:
             RowsRefusedError: the model says 4xx to these rows.
             WireRefusedError: 415.
             RequestTooLargeError: 408 or 413.
+            EndpointRefusedError: from `decode`; ``wrong_row_count`` only when repeating the request did not help.
             EndpointUnavailableError: no usable answer within the client's patience; or at once where only a person can
                 help, such as 401, 403 and 404: the file is left for later.
         """
@@ -142,6 +144,8 @@ class EndpointClient:
 
 def _passing(error: BaseException) -> bool:
     """Whether repeating the request soon may help."""
+    if isinstance(error, EndpointRefusedError):
+        return error.code == "wrong_row_count"  # an answer that lost rows on its way; a script that loses them stays so
     return isinstance(error, EndpointUnavailableError) and error.code not in (
         "endpoint_unauthorized",
         "endpoint_missing",
@@ -177,7 +181,7 @@ def _meaning(response: requests.Response) -> DropscoreError:
     effective = model_status or status
     if effective == 415:
         return WireRefusedError("wire_refused", "The endpoint does not take this content type.", **where)
-    if status in (408, 413) or model_status == 413:
+    if status in (408, 413) or model_status in (408, 413):
         return RequestTooLargeError("request_too_large", f"The endpoint cannot take so many rows: {said}", **where)
     if status in (401, 403):
         return EndpointUnavailableError("endpoint_unauthorized", f"The endpoint refused the app: {said}", **where)

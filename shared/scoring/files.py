@@ -25,6 +25,7 @@ from shared.runs import Held, Run, RunStore
 from shared.scoring.context import History, read_table, write_table
 from shared.scoring.results import JSON, ResultWriter, manifest
 from shared.scoring.scorer import Conversation, Scorer
+from shared.scoring.sizing import RequestSize
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
 from shared.settings import Settings
@@ -177,7 +178,9 @@ class FileScoring:
         before = self._context(run, contract, found)
         about_it = ResultWriter(self._blobs, drop.result("manifest.json"), JSON)
         with closing(self._targets.connect(target)) as client:
-            scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
+            size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
+            in_flight = self._settings.score_requests_in_flight
+            scorer = Scorer(client, contract, conversation, in_flight=in_flight, size=size)
             rows = self._settings.score_rows_per_request
             table = TableScoring(source, found, contract, scorer, before, rows, claim.renew)
             outputs = self._write(claim, drop, contract, found, table)

@@ -14,6 +14,7 @@ from aml.contract import DatasetContract
 from shared.scoring.context import History
 from shared.scoring.results import answering_model
 from shared.scoring.scorer import Conversation, Scorer
+from shared.scoring.sizing import RequestSize
 from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
 from shared.scoring.targets import Targets
 from shared.settings import Settings
@@ -50,7 +51,9 @@ class InlineScoring:
             before = self._history.before(contract, found.first_time)
         patience = min(_PATIENCE_SECONDS, self._settings.score_patience_seconds)
         with closing(self._targets.connect(target, patience=patience)) as client:
-            scorer = Scorer(client, contract, conversation, in_flight=self._settings.score_requests_in_flight)
+            size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
+            in_flight = self._settings.score_requests_in_flight
+            scorer = Scorer(client, contract, conversation, in_flight=in_flight, size=size)
             table = TableScoring(source, found, contract, scorer, before, self._settings.score_rows_per_request)
             chunks = list(table.chunks())
         header = scored_header(found.header, prediction_names(contract))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
 from aml.contract import DatasetContract
 from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
 from shared.scoring import wire
-from shared.scoring.context import Preceding, conform, no_rows, tail
-from shared.scoring.endpoint import EndpointClient, RequestTooLargeError, RowsRefusedError, WireRefusedError
+from shared.scoring.context import Preceding, conform, context_of, no_rows, tail
+from shared.scoring.endpoint import Answer, RequestTooLargeError, RowsRefusedError, WireRefusedError
+from shared.scoring.sizing import RequestSize
 
 Wire = Literal["auto", "arrow", "json"]
+_Decoded = TypeVar("_Decoded")
+
+BYTES_PER_REQUEST = 1_500_000
+"""What managed endpoints are known to take; see the setting `SCORE_BYTES_PER_REQUEST`."""
 
 _HOPELESS_REFUSALS = 50
 """So many rows refused one by one and not one accepted, nor the batch's last one: the rows are not the problem."""
@@ -46,12 +52,27 @@ class _Asked:
     answer: Future[Scored]
 
 
+class Client(Protocol):
+    """Whatever answers requests: an endpoint, or a bundle in process (see `EndpointClient` for the errors)."""
+
+    def post(
+        self, body: bytes, content_type: str, deployment: str | None, decode: Callable[[Answer], _Decoded]
+    ) -> tuple[_Decoded, Answer]:
+        """The decoded answer to `body`, and the answer itself."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+        ...
+
+
 @dataclass
 class Conversation:
     """What the scoring of one table learns from the endpoint and holds on to.
 
     `deployment` is named by the first answer, when it was not given, and pins the rest, so that one model scores the
-    whole table; `model` and `version` are what the answers say of themselves.
+    whole table; `model` and `version` are what the answers say of themselves; `by_bundle` counts the requests among
+    `requests` that the model's bundle answered in process.
     """
 
     deployment: str | None = None
@@ -60,18 +81,42 @@ class Conversation:
     wire: Wire = "auto"
     request_ids: list[str] = field(default_factory=list)
     requests: int = 0
+    by_bundle: int = 0
+
+    @property
+    def scored_by(self) -> Literal["endpoint", "bundle", "both"]:
+        """Who answered: the endpoint, the model's bundle in process, or first the one and then the other."""
+        if not self.by_bundle:
+            return "endpoint"
+        return "bundle" if self.by_bundle == self.requests else "both"
+
+
+class _OverBytesError(Exception):
+    """A body is larger than the settings allow; it was not sent."""
 
 
 class Scorer:
-    """Scores the batches of one table, in order, against one endpoint."""
+    """Scores the batches of one table, in order, against one endpoint.
+
+    Args:
+        in_flight: requests under way at once.
+        size: how large a request may be; without one as large as a batch and `BYTES_PER_REQUEST` allow.
+    """
 
     def __init__(
-        self, client: EndpointClient, contract: DatasetContract, conversation: Conversation, *, in_flight: int
+        self,
+        client: Client,
+        contract: DatasetContract,
+        conversation: Conversation,
+        *,
+        in_flight: int,
+        size: RequestSize | None = None,
     ) -> None:
         self._client = client
         self._contract = contract
         self._conversation = conversation
         self._in_flight = in_flight
+        self._size = size or RequestSize(sys.maxsize, BYTES_PER_REQUEST)
         self._lock = threading.Lock()
         self._last = no_rows(contract)
         self._accepted = 0
@@ -127,18 +172,44 @@ class Scorer:
         return scored, before
 
     def _batch(self, context: pa.Table, rows: pa.Table) -> Scored:
-        if rows.num_rows == 0:
-            return Scored(wire.prediction_schema(self._contract).empty_table(), {})
+        """The rows of one batch, cut into requests of the size that is taken at the moment, one after the other."""
+        parts = [Scored(wire.prediction_schema(self._contract).empty_table(), {})]
+        done, take = 0, self._size.rows
+        while done < rows.num_rows:
+            piece = rows.slice(done, take)
+            try:
+                part = self._isolated(context_of(context, piece, self._contract), piece)
+            except _OverBytesError:
+                take = self._size.smaller(piece.num_rows)
+                continue
+            except RequestTooLargeError as error:
+                if piece.num_rows == 1:
+                    raise _alone_too_large(error) from error
+                self._size.refused(piece.num_rows)
+                take = min(self._size.rows, piece.num_rows // 2)
+                continue
+            parts.append(Scored(part.predictions, {done + row: why for row, why in part.refused.items()}))
+            done += piece.num_rows
+            if done < rows.num_rows:
+                context = tail(pa.concat_tables([context, part.accepted(piece)]), self._contract)
+            take = self._size.rows
+        refused = {row: why for part in parts for row, why in part.refused.items()}
+        return Scored(pa.concat_tables([part.predictions for part in parts]), refused)
+
+    def _isolated(self, context: pa.Table, rows: pa.Table) -> Scored:
+        """The rows of one request; where the model refuses them, its halves, down to the rows that it means.
+
+        One refused row among n costs at most 2 log2(n) + 1 requests, k of them at most k times that.
+        """
         try:
             predictions = self._ask(context, rows)
-        except (RowsRefusedError, RequestTooLargeError) as error:
+        except RowsRefusedError as error:
             if rows.num_rows > 1:
                 return self._halves(context, rows)
-            if isinstance(error, RequestTooLargeError):
-                raise _alone_too_large(error) from error
             self._count(refused=1, error=error)
             nothing = [pa.nulls(1, kind.type) for kind in wire.prediction_schema(self._contract)]
             return Scored(pa.table(nothing, schema=wire.prediction_schema(self._contract)), {0: error.message})
+        self._size.taken(rows.num_rows)
         self._count(accepted=rows.num_rows)
         return Scored(predictions.columns, {})
 
@@ -193,6 +264,8 @@ class Scorer:
         encode: Callable[[pa.Table, pa.Table], bytes] = wire.encode_arrow if kind == "arrow" else wire.encode_json
         keep = _named_columns(context, rows)
         body = encode(context.select(keep), rows.select(keep))
+        if not self._size.fits(rows.num_rows, len(body)):
+            raise _OverBytesError
         talk = self._conversation
         try:
             predictions, answer = self._client.post(
@@ -211,6 +284,7 @@ class Scorer:
                     f"answered with {talk.model} version {talk.version}; one model scores a whole file.",
                 )
             talk.requests += 1
+            talk.by_bundle += answer.by_bundle
             talk.deployment = talk.deployment or answer.deployment
             talk.model, talk.version = predictions.model, predictions.version
             if answer.request_id:

@@ -18,6 +18,7 @@ from shared.errors import EndpointRefusedError, EndpointUnavailableError
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 CONTEXT_ROWS = b"dropscore.context_rows"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _UNREADABLE = (
     pa.ArrowException,
     OSError,  # an Arrow stream that is cut short
@@ -91,7 +92,7 @@ def decode(body: bytes, content_type: str, contract: DatasetContract, expected_r
     """
     arrow = content_type.partition(";")[0].strip().lower() == ARROW
     try:
-        predictions = _decode_arrow(body, contract) if arrow else _decode_json(body, contract)
+        predictions = _decode_arrow(body, contract, expected_rows) if arrow else _decode_json(body, contract)
     except _UNREADABLE as error:
         raise EndpointUnavailableError(
             "malformed_answer", f"The endpoint's answer cannot be read ({type(error).__name__}: {error})."
@@ -104,9 +105,12 @@ def decode(body: bytes, content_type: str, contract: DatasetContract, expected_r
     return predictions
 
 
-def _decode_arrow(body: bytes, contract: DatasetContract) -> Predictions:
+def _decode_arrow(body: bytes, contract: DatasetContract, expected_rows: int) -> Predictions:
     with pa.ipc.open_stream(body) as reader:
         table = reader.read_all()
+    if not body.endswith(_END_OF_STREAM) and table.num_rows < expected_rows:
+        # cut short exactly between two messages, which Arrow takes for the end of the stream
+        raise pa.ArrowInvalid("the stream breaks off without its end mark")
     metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
     columns = [table.column(field.name).cast(field.type) for field in prediction_schema(contract)]
     return Predictions(

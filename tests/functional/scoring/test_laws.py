@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.endpoint import FakeEndpoint, Mood, Reply, first, larger_than, poisoned_by, refusal, without_arrow
+from tests.fakes.endpoint import (
+    FakeEndpoint,
+    Mood,
+    Reply,
+    first,
+    larger_than,
+    poisoned_by,
+    refusal,
+    without_arrow,
+    wrapped,
+)
 from tests.functional.scoring.world import Row, World, hourly, rows_of, table
 
 _SLOW = settings(
@@ -44,17 +55,19 @@ _FILES = {
 @_SLOW
 @given(
     rows_per_request=st.sampled_from([1, 2, 23, 24, 50, 1000]) | st.integers(3, 140),
+    bytes_per_request=st.sampled_from([1, 700, 3_000, 1_500_000]),
     in_flight=st.integers(1, 6),
     wire=st.sampled_from(["auto", "arrow", "json"]),
 )
 def test_the_bytes_do_not_depend_on_requests_in_size_number_or_wire(
-    running_endpoint: FakeEndpoint, kind: str, rows_per_request: int, in_flight: int, wire: str
+    running_endpoint: FakeEndpoint, kind: str, rows_per_request: int, bytes_per_request: int, in_flight: int, wire: str
 ) -> None:
     running_endpoint.calm()
     reference = World.build(running_endpoint, score_rows_per_request=1000, score_requests_in_flight=1)
     other = World.build(
         running_endpoint,
         score_rows_per_request=rows_per_request,
+        score_bytes_per_request=bytes_per_request,
         score_requests_in_flight=in_flight,
         score_wire=wire,
     )
@@ -74,6 +87,21 @@ def _truncated(endpoint: FakeEndpoint, *, announced: bool) -> Mood:
     return mood
 
 
+def _without_rows(endpoint: FakeEndpoint, *, end_mark: bool) -> Mood:
+    """Answers whole messages that hold too few rows, with or without the mark that ends an Arrow stream."""
+
+    def mood(received: Any) -> Reply:
+        proper = endpoint.properly(received)
+        rows = pa.ipc.open_stream(proper.body).read_all()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows.slice(0, rows.num_rows // 2))
+        body = sink.getvalue().to_pybytes()
+        return Reply(200, body if end_mark else body[:-8], proper.headers, proper.content_type)
+
+    return mood
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -86,7 +114,10 @@ def _truncated(endpoint: FakeEndpoint, *, announced: bool) -> Mood:
         "400 for Arrow",
         "connection lost",
         "answer cut short",
+        "answer cut between two messages",
+        "answer without its last rows",
         "424 around 500",
+        "424 around 408 above 7 rows",
     ],
 )
 def test_trouble_on_the_way_does_not_change_the_bytes(endpoint: FakeEndpoint, world: World, trouble: str) -> None:
@@ -100,6 +131,9 @@ def test_trouble_on_the_way_does_not_change_the_bytes(endpoint: FakeEndpoint, wo
         "400 for Arrow": without_arrow(400),
         "connection lost": first(2, _truncated(endpoint, announced=True)),
         "answer cut short": first(2, _truncated(endpoint, announced=False)),
+        "answer cut between two messages": first(2, _without_rows(endpoint, end_mark=False)),
+        "answer without its last rows": first(2, _without_rows(endpoint, end_mark=True)),
+        "424 around 408 above 7 rows": lambda received: wrapped(408) if received.rows > 7 else None,
         "424 around 500": first(2, refusal(424, ms_azureml_model_error_statuscode="500")),
     }
     expected = world.scored("gas/x.csv", _FILES["several meters"])
