@@ -19,6 +19,7 @@ from .config import LOCATION, PROVIDER, Config
 from .deployments import Deployments
 from .endpoints import Endpoints
 from .errors import ArmError, user_error
+from .faults import Faults
 from .fleet import Fleet
 from .history import History, discovery
 from .jobs import Jobs
@@ -55,7 +56,9 @@ class Emulator:
         self._fleet = Fleet(config, self._blobs, self._references)
         self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
         self._endpoints = Endpoints(config, self._store, self._deployments, self._operations, self._tokens)
-        self._router = Router(config, self._store, self._deployments, self._fleet, self._tokens, random.Random())
+        self._faults = Faults()
+        dice = random.Random()
+        self._router = Router(config, self._store, self._deployments, self._fleet, self._tokens, dice, self._faults)
         self._ready = False
         self._workspace_routes = Routes()
         self._history_routes = Routes()
@@ -68,6 +71,7 @@ class Emulator:
         app.router.add_get("/metadata/endpoints", self._metadata)
         app.router.add_get("/msi/token", self._identity)
         app.router.add_get("/discovery", self._discovery)
+        app.router.add_route("*", "/faults", self._ordered_faults)
         app.router.add_route("*", "/endpoints/{endpoint}/{path:.*}", self._router.handle)
         base = f"/subscriptions/{{subscription}}/providers/{PROVIDER}/locations/{LOCATION}"
         app.router.add_get(base + "/mfeOperationsStatus/{operation}", self._operation_status)
@@ -130,6 +134,12 @@ class Emulator:
                 "client_id": str(uuid.UUID(int=4)),
             }
         )
+
+    async def _ordered_faults(self, request: web.Request) -> web.Response:
+        self._authenticate(request)
+        if request.method in ("PUT", "DELETE"):
+            self._faults.order(await _json_body(request))
+        return web.json_response(self._faults.told())
 
     async def _resource_manager(self, request: web.Request) -> web.StreamResponse:
         self._authenticate(request)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import random
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
 from aiohttp import web
@@ -16,6 +17,7 @@ from .config import Config
 from .deployments import Deployments
 from .endpoints import token_audience
 from .errors import Json
+from .faults import Faults, Rule, instead, replaces_the_answer, spoils_the_answer, spoilt
 from .fleet import Fleet
 from .serving import InferenceServer
 from .store import Store
@@ -66,6 +68,7 @@ class Router:
         fleet: Fleet,
         tokens: TokenAuthority,
         dice: random.Random,
+        faults: Faults,
     ) -> None:
         self._config = config
         self._store = store
@@ -73,6 +76,7 @@ class Router:
         self._fleet = fleet
         self._tokens = tokens
         self._dice = dice
+        self._faults = faults
         self._in_flight: Counter[tuple[str, str]] = Counter()
         self._client: aiohttp.ClientSession | None = None
 
@@ -108,9 +112,12 @@ class Router:
             raise RefusedError(503, "ServiceUnavailable", f"Deployment '{deployment}' is not ready.", own)
         if self._in_flight[key] >= limits.in_flight:
             raise RefusedError(429, "TooManyRequests", "Too many requests are waiting for this deployment.", own)
+        rule = await self._faults.due(*key, request)
         self._in_flight[key] += 1
         try:
             async with asyncio.timeout(limits.timeout) as deadline:
+                if rule is not None:
+                    return await self._at_fault(rule, request, server, own, deadline)
                 return await self.forward(request, server, own, deadline)
         except TimeoutError as error:
             raise RefusedError(408, "RequestTimeout", f"No answer within {limits.timeout:g} s.", own) from error
@@ -128,18 +135,7 @@ class Router:
 
         `deadline` covers the time until the container answers; its body is then streamed without one.
         """
-        assert self._client is not None, "start() comes first"
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
-        if request.content_length is not None:
-            headers["Content-Length"] = str(request.content_length)
-        async with self._client.request(
-            request.method,
-            server.url + request.raw_path.removeprefix(f"/endpoints/{request.match_info['endpoint']}"),
-            data=request.content if request.can_read_body else None,
-            headers=headers,
-            allow_redirects=False,
-            auto_decompress=False,
-        ) as answer:
+        async with self._asked(request, server) as answer:
             deadline.reschedule(None)
             response = _response(answer, own)
             await response.prepare(request)
@@ -147,6 +143,48 @@ class Router:
                 await response.write(chunk)
             await response.write_eof()
             return response
+
+    async def _at_fault(
+        self,
+        rule: Rule,
+        request: web.Request,
+        server: InferenceServer,
+        own: Mapping[str, str],
+        deadline: asyncio.Timeout,
+    ) -> web.StreamResponse:
+        """`forward` with the fault that a test ordered."""
+        if replaces_the_answer(rule):
+            return await instead(rule, request, own)
+        if spoils_the_answer(rule):
+            async with self._asked(request, server) as answer:
+                body = await answer.read()
+                return await spoilt(rule, request, _response(answer, own), body)
+        if rule.kind == "swap":
+            self._give_all_traffic(request.match_info["endpoint"], rule.to)
+        await asyncio.sleep(rule.seconds)
+        return await self.forward(request, server, own, deadline)
+
+    def _give_all_traffic(self, endpoint: str, deployment: str) -> None:
+        document = self._store.get(f"onlineEndpoints/{endpoint}")
+        assert document is not None, "the request was routed by it"
+        document["properties"]["traffic"] = {deployment: 100}
+        self._store.put(f"onlineEndpoints/{endpoint}", document)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, request: web.Request, server: InferenceServer) -> AsyncIterator[aiohttp.ClientResponse]:
+        assert self._client is not None, "start() comes first"
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
+        if request.content_length is not None:
+            headers["Content-Length"] = str(request.content_length)
+        async with self._client.request(
+            request.method,
+            server.url + request.raw_path.removeprefix(f"/endpoints/{request.match_info['endpoint']}"),
+            data=await _body(request),
+            headers=headers,
+            allow_redirects=False,
+            auto_decompress=False,
+        ) as answer:
+            yield answer
 
     def _authenticate(self, request: web.Request, endpoint: Json) -> None:
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
@@ -174,6 +212,13 @@ class Router:
         if not traffic:
             raise RefusedError(404, "NotFound", "No deployment of the endpoint has traffic.")
         return self._dice.choices(list(traffic), weights=list(traffic.values()))[0]
+
+
+async def _body(request: web.Request) -> aiohttp.StreamReader | bytes | None:
+    """The request's body: streamed, unless a fault looked into it."""
+    if not request.body_exists:
+        return None
+    return request.content if request.can_read_body else await request.read()
 
 
 def _response(answer: aiohttp.ClientResponse, own: Mapping[str, str]) -> web.StreamResponse:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
@@ -95,6 +95,10 @@ class _OverBytesError(Exception):
     """A body is larger than the settings allow; it was not sent."""
 
 
+class _StaleError(Exception):
+    """The rows were asked about with a context that turned out to hold refused rows; they are asked about anew."""
+
+
 class Scorer:
     """Scores the batches of one table, in order, against one endpoint.
 
@@ -142,7 +146,7 @@ class Scorer:
                         before = before.then(scored.accepted(rows), self._contract)
                         yield scored
                         continue
-                    under_way.append(self._submit(pool, before, rows))
+                    under_way.append(self._submit(pool, before, rows, under_way[-1].answer if under_way else None))
                     before = before.then(rows, self._contract)
                     if len(under_way) >= self._in_flight:
                         scored, before = self._next(pool, under_way, before)
@@ -154,8 +158,10 @@ class Scorer:
                 for asked in under_way:
                     asked.answer.cancel()
 
-    def _submit(self, pool: ThreadPoolExecutor, before: Preceding, rows: pa.Table) -> _Asked:
-        return _Asked(before, rows, pool.submit(self._batch, before.context(rows, self._contract), rows))
+    def _submit(
+        self, pool: ThreadPoolExecutor, before: Preceding, rows: pa.Table, ahead: Future[Scored] | None
+    ) -> _Asked:
+        return _Asked(before, rows, pool.submit(self._batch, before.context(rows, self._contract), rows, ahead))
 
     def _next(self, pool: ThreadPoolExecutor, under_way: deque[_Asked], before: Preceding) -> tuple[Scored, Preceding]:
         """The oldest batch's answer. Where rows of it were refused, the batches behind it had them as context, and are
@@ -165,20 +171,26 @@ class Scorer:
         if not scored.refused:
             return scored, before
         before = asked.before.then(scored.accepted(asked.rows), self._contract)
+        ahead = None
         for position, stale in enumerate(under_way):
             stale.answer.cancel()
-            under_way[position] = self._submit(pool, before, stale.rows)
+            under_way[position] = self._submit(pool, before, stale.rows, ahead)
+            ahead = under_way[position].answer
             before = before.then(stale.rows, self._contract)
         return scored, before
 
-    def _batch(self, context: pa.Table, rows: pa.Table) -> Scored:
-        """The rows of one batch, cut into requests of the size that is taken at the moment, one after the other."""
+    def _batch(self, context: pa.Table, rows: pa.Table, ahead: Future[Scored] | None = None) -> Scored:
+        """The rows of one batch, cut into requests of the size that is taken at the moment, one after the other.
+
+        `ahead` is the batch before it while that one is under way itself: where it has refused rows, this one's context
+        was wrong, and it ends with `_StaleError` rather than look for a culprit among its own rows.
+        """
         parts = [Scored(wire.prediction_schema(self._contract).empty_table(), {})]
         done, take = 0, self._size.rows
         while done < rows.num_rows:
             piece = rows.slice(done, take)
             try:
-                part = self._isolated(context_of(context, piece, self._contract), piece)
+                part = self._isolated(context_of(context, piece, self._contract), piece, ahead)
             except _OverBytesError:
                 take = self._size.smaller(piece.num_rows)
                 continue
@@ -196,7 +208,7 @@ class Scorer:
         refused = {row: why for part in parts for row, why in part.refused.items()}
         return Scored(pa.concat_tables([part.predictions for part in parts]), refused)
 
-    def _isolated(self, context: pa.Table, rows: pa.Table) -> Scored:
+    def _isolated(self, context: pa.Table, rows: pa.Table, ahead: Future[Scored] | None) -> Scored:
         """The rows of one request; where the model refuses them, its halves, down to the rows that it means.
 
         One refused row among n costs at most 2 log2(n) + 1 requests, k of them at most k times that.
@@ -204,6 +216,8 @@ class Scorer:
         try:
             predictions = self._ask(context, rows)
         except RowsRefusedError as error:
+            if ahead is not None and _refused_some(ahead):
+                raise _StaleError from error
             if rows.num_rows > 1:
                 return self._halves(context, rows)
             self._count(refused=1, error=error)
@@ -290,6 +304,14 @@ class Scorer:
             if answer.request_id:
                 talk.request_ids.append(answer.request_id)
         return predictions
+
+
+def _refused_some(ahead: Future[Scored]) -> bool:
+    """Waits for the batch ahead; whether rows of it were refused, or it came to nothing."""
+    try:
+        return bool(ahead.result().refused)
+    except (CancelledError, _StaleError, DropscoreError):
+        return True
 
 
 def _alone_too_large(error: RequestTooLargeError) -> DropscoreError:

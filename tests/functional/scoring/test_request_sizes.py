@@ -54,6 +54,20 @@ def test_refused_rows_cost_a_logarithm_of_requests_each(
     assert len(endpoint.received) <= 1 + 2 * len(poison) * math.log2(1024)
 
 
+def test_requests_that_held_a_refused_row_as_context_look_for_no_culprit_of_their_own(
+    world: World, endpoint: FakeEndpoint
+) -> None:
+    rows = hourly(640)
+    rows[100] = (rows[100][0], "-1,25")
+    endpoint.mood = poisoned_by(-1.25)
+
+    run = world.again(score_rows_per_request=64).score("gas/x.csv", table(rows))
+
+    assert run.counts is not None
+    assert (run.counts["scored"], run.counts["errors"]) == (639, 1)
+    assert len(endpoint.received) <= 1 + 10 + 2 * math.log2(64) + 2 * 3
+
+
 def test_a_whole_first_batch_of_refused_rows_is_given_up_soon(ask: Ask, endpoint: FakeEndpoint) -> None:
     endpoint.mood = lambda received: wrapped(400)
 
