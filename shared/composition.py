@@ -22,6 +22,7 @@ from shared.naming import CONTAINERS
 from shared.retraining.reconciler import Retraining
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
 from shared.runs import RunStore
+from shared.scoring.bundle import Bundles
 from shared.scoring.context import History
 from shared.scoring.files import FileScoring
 from shared.scoring.inline import InlineScoring
@@ -77,7 +78,7 @@ class App:
         self.runs = RunStore(self.blobs)
         self.live = LiveModels(self.blobs)
         self.history = History(self.blobs)
-        self.targets = Targets(self.settings, self.live, self.token, self.sleep)
+        self.targets = Targets(self.settings, self.live, self.token, self.sleep, Bundles(self.blobs))
         self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock)
         self.inline = InlineScoring(self.settings, self.history, self.targets)
         self.files = FileScoring(

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     score_claim_seconds: Annotated[float, Field(gt=0)] = 300
     """How long a scoring run belongs to one instance without a sign of life; afterwards another may take it over."""
 
+    score_fallback: Literal["off", "bundle-when-down", "bundle-always"] = "off"
+    """Who scores where no endpoint answers: nobody, the live model's bundle in process, or always the bundle."""
+
     score_inline_max_bytes: Annotated[int, Field(ge=1)] = 10_000_000
     """Largest body that is scored at once by HTTP; a larger table goes through `incoming`."""
 

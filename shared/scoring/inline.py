@@ -75,6 +75,7 @@ class InlineScoring:
                     {"line": reject.line, "reason": reject.reason} for chunk in chunks for reject in chunk.rejects
                 ],
                 "model": answering_model(target, conversation),
+                "scored_by": conversation.scored_by,
             },
         )
 

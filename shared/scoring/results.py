@@ -71,7 +71,7 @@ def answering_model(target: Target, conversation: Conversation) -> dict[str, Any
     return {
         "name": conversation.model or target.model,
         "version": conversation.version or target.version,
-        "deployment": conversation.deployment,
+        "deployment": None if conversation.scored_by == "bundle" else conversation.deployment,
     }
 
 
@@ -101,6 +101,7 @@ def manifest(
             "last_time": found.last_time and found.last_time.isoformat(sep=" "),
             "in_time_order": found.ordered,
         },
+        "scored_by": conversation.scored_by,
         "model": {**answering_model(target, conversation), "training_run": target.run},
         "counts": counts.as_dict(),
         "timings": {

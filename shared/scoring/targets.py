@@ -9,7 +9,9 @@ from functools import partial
 
 from shared.errors import NoLiveModelError
 from shared.live import LiveModels
+from shared.scoring.bundle import BundleClient, Bundles, FallbackClient
 from shared.scoring.endpoint import EndpointClient
+from shared.scoring.scorer import Client
 from shared.settings import Settings
 
 AML_SCOPE = "https://ml.azure.com/.default"
@@ -17,13 +19,17 @@ AML_SCOPE = "https://ml.azure.com/.default"
 
 @dataclass(frozen=True)
 class Target:
-    """Where to score and, as far as it is known beforehand, which model answers there ('' when not)."""
+    """Where to score and, as far as it is known beforehand, which model answers there ('' when not).
+
+    `dataset` is given for a live model alone: its bundle may answer in the place of its endpoint.
+    """
 
     url: str
     deployment: str | None
     model: str = ""
     version: str = ""
     run: str = ""
+    dataset: str = ""
 
 
 class Targets:
@@ -32,6 +38,7 @@ class Targets:
     Args:
         token: gives a bearer token for `AML_SCOPE`, a new one when asked with ``fresh=True``.
         sleep: waits that many seconds between two tries of a request.
+        bundles: where the live models' bundles are; without them the endpoint alone is asked.
     """
 
     def __init__(
@@ -40,11 +47,13 @@ class Targets:
         live: LiveModels,
         token: Callable[[bool], str],
         sleep: Callable[[float], None] = time.sleep,
+        bundles: Bundles | None = None,
     ) -> None:
         self._settings = settings
         self._live = live
         self._token = token
         self._sleep = sleep
+        self._bundles = bundles
 
     def find(self, dataset: str) -> Target:
         """The dataset's target, or `NoLiveModelError`."""
@@ -58,10 +67,19 @@ class Targets:
                 f"Drop a training set into datasets/{dataset}/ to train one.",
                 dataset=dataset,
             )
-        return Target(live.scoring_uri, live.deployment, live.model, live.version, live.run)
+        return Target(live.scoring_uri, live.deployment, live.model, live.version, live.run, dataset)
 
-    def connect(self, target: Target, *, patience: float | None = None) -> EndpointClient:
-        """A client of the target; close it after use."""
+    def connect(self, target: Target, *, patience: float | None = None) -> Client:
+        """Whoever answers for the target under `SCORE_FALLBACK`; close it after use."""
+        chosen = self._settings.score_fallback
+        if chosen == "off" or self._bundles is None or not target.dataset:
+            return self._endpoint(target, patience)
+        opened = partial(self._bundles.service, target.dataset, target.run, target.model, target.version)
+        if chosen == "bundle-always":
+            return BundleClient(opened)
+        return FallbackClient(self._endpoint(target, patience), BundleClient(opened))
+
+    def _endpoint(self, target: Target, patience: float | None) -> EndpointClient:
         settings = self._settings
         return EndpointClient(
             target.url,

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pyarrow as pa
+from sklearn.pipeline import Pipeline
 
 from aml.serving import ARROW, Service
 
@@ -65,10 +66,12 @@ Mood = Callable[[Received], Reply | None]
 
 
 class FakeEndpoint:
-    """A running endpoint; `deployment` is where its traffic goes, `mood` how it is disposed at the moment."""
+    """A running endpoint; `deployment` is where its traffic goes, `mood` how it is disposed at the moment, `pipeline`
+    what its service was made of."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, pipeline: Pipeline) -> None:
         self._service = service
+        self.pipeline = pipeline
         self._lock = threading.Lock()
         self._under_way = 0
         self.url = ""

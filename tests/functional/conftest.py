@@ -26,7 +26,7 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
     values = np.random.default_rng(1).gamma(20, 1.0, len(hours))
     pipeline = build_pipeline(gas, 0.05).set_params(forest__n_estimators=_TREES)
     pipeline.fit(single_series(hours * _HOUR_US, values))
-    with FakeEndpoint(Service(gas, Scorer(pipeline), MODEL, VERSION)).running() as endpoint:
+    with FakeEndpoint(Service(gas, Scorer(pipeline), MODEL, VERSION), pipeline).running() as endpoint:
         yield endpoint
 
 

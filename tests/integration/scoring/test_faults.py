@@ -53,6 +53,9 @@ _FAULTS = {
     "401 for as long as nobody helps": Fault({"kind": "status", "status": 401, "after": 2}, "endpoint_unauthorized"),
     "dead from the start, back after minutes": Fault({"kind": "status", "status": 503}, "endpoint_failed"),
     "dead in the middle, back after minutes": Fault({"kind": "reset_before", "after": 5}, "endpoint_unreachable"),
+    "dead, with `SCORE_FALLBACK=bundle-when-down`": Fault(
+        {"kind": "status", "status": 503, "after": 5}, settings={"score_fallback": "bundle-when-down"}
+    ),
     "429 for minutes": Fault({"kind": "status", "status": 429, "retry_after": 30, "after": 5}, "endpoint_throttled"),
     "too few rows for minutes": Fault({"kind": "between_messages", "after": 5}, "malformed_answer"),
 }
@@ -105,6 +108,9 @@ def test_a_fault_costs_no_row_and_no_byte(faulty: Faulty, undisturbed: bytes, to
     if "retry_after" in fault.rule:
         assert min(world.clock.slept) >= fault.rule["retry_after"]
     way = f"waited (`{fault.waits}`), then scored" if fault.waits else "scored at once"
+    if world.manifest()["scored_by"] != "endpoint":
+        assert fault.settings["score_fallback"] != "off"
+        way += ", the rest by the bundle"
     _tell(told, name, injected, undisturbed, world.result(), way)
 
 

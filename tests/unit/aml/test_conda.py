@@ -29,3 +29,11 @@ def test_tests_and_app_load_the_numeric_libraries_that_the_model_is_served_with(
     for library in ("pandas", "scikit-learn", "scipy", "numpy", "joblib", "pyarrow"):
         (pin,) = [line for line in model if line.startswith(f"{library}==")]
         assert [line for line in tested if line.startswith(f"{library}==")] == [pin]
+
+
+def test_the_app_can_open_a_bundle_with_the_very_versions_that_fitted_it() -> None:
+    model, app = (set(_pins(_ROOT / name)) for name in ("requirements/model.txt", "requirements.txt"))
+
+    for library in ("scikit-learn", "scipy", "numpy", "joblib", "threadpoolctl", "narwhals", "cloudpickle", "pyarrow"):
+        (pin,) = [line for line in model if line.startswith(f"{library}==")]
+        assert pin in app

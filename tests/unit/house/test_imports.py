@@ -19,6 +19,11 @@ _EDGES = {
 }
 """The only modules of the app that know Azure's libraries."""
 
+_BUNDLE = "shared/scoring/bundle.py"
+"""The one module of the app that knows the model's code: it scores with a bundle in process, with the very code of the
+endpoint, because a second implementation would not be the same to the last bit. It imports that when a bundle is opened
+and not before, for whoever scores by an endpoint loads no scikit-learn."""
+
 
 def _files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -60,12 +65,24 @@ def test_aml_imports_nothing_of_the_app() -> None:
 
 
 def test_the_app_imports_only_the_contract_of_aml() -> None:
-    files = [ROOT / "function_app.py", *_files("shared")]
+    files = [ROOT / "function_app.py", *(path for path in _files("shared") if path != ROOT / _BUNDLE)]
 
     found = [breach for breach in _breaches(files, "aml") if " imports aml.contract" not in breach]
 
     # `from aml import contract` would be two names; nobody writes it so
     assert found == []
+
+
+def test_the_model_is_imported_when_a_bundle_is_opened_and_not_before() -> None:
+    tree = ast.parse((ROOT / _BUNDLE).read_text(encoding="utf-8"))
+    at_the_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    assert "aml" not in {name.split(".")[0] for node in at_the_top for name in [ast.unparse(node).split()[1]]}
+    assert {name.split(".")[1] for name in _imported(ROOT / _BUNDLE) if _is_of(name, "aml")} == {
+        "bundle",
+        "forest",
+        "serving",
+    }
 
 
 def test_shared_does_not_import_its_doors() -> None:

@@ -1,0 +1,146 @@
+"""Scoring in process with the live model's bundle, for when no endpoint answers, or none is to be paid for.
+
+It is the endpoint's own code (`aml.serving`) over the same bytes that the endpoint would be sent, so that the answers
+are the same to the last bit. This is the one place of the app that knows more of `aml` than the contract; it imports it
+when a bundle is opened and not before, for it brings scikit-learn along.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from shared.errors import EndpointUnavailableError, NotFoundError
+from shared.naming import TRAINING
+from shared.scoring.endpoint import Answer, EndpointClient, RowsRefusedError, WireRefusedError
+from shared.storage import BlobStore
+
+_log = logging.getLogger(__name__)
+_Decoded = TypeVar("_Decoded")
+
+_STILL_ANSWERS = ("malformed_answer", "model_changed")
+"""Codes of an endpoint that answers, if badly: a bundle would only hide what is wrong with it."""
+
+
+class Service(Protocol):
+    """`aml.serving.Service`, as far as it is used here."""
+
+    def answer(self, content_type: str, body: bytes) -> Any:
+        """An answer with `status`, `content_type` and `body`."""
+        ...
+
+
+class Bundles:
+    """The live models' bundles, each opened once per process; safe for use by several threads at once."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._lock = threading.Lock()
+        self._opened: dict[str, tuple[str, Service]] = {}
+
+    def service(self, dataset: str, run: str, model: str, version: str) -> Service:
+        """The model that the training run `run` left, answering under this name and version.
+
+        Raises:
+            EndpointUnavailableError: ``bundle_missing``, or ``bundle_unusable`` when it was trained with other library
+                versions than the app has, or is no bundle. The file waits: somebody can mend that.
+        """
+        name = f"{dataset}/{run}/model/bundle.joblib"
+        with self._lock:
+            known = self._opened.get(dataset)
+            if known is None or known[0] != name:
+                known = self._opened[dataset] = (name, self._open(name, model, version))
+            return known[1]
+
+    def _open(self, name: str, model: str, version: str) -> Service:
+        where = f"{TRAINING}/{name}"
+        try:
+            data, _ = self._blobs.get(TRAINING, name)
+        except NotFoundError as error:
+            raise EndpointUnavailableError(
+                "bundle_missing", f"The live model's bundle {where} is not there.", blob=where
+            ) from error
+        try:
+            opened = _opened(data, model, version)
+        except ImportError as error:
+            raise EndpointUnavailableError(
+                "bundle_unusable", f"The app's environment cannot open a model's bundle: {error}.", blob=where
+            ) from error
+        _log.info("opened the bundle %s", where)
+        return opened
+
+
+def _opened(data: bytes, model: str, version: str) -> Service:
+    from aml.bundle import FILE_NAME, BundleError, open_bundle
+    from aml.forest import Scorer
+    from aml.serving import Service
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, FILE_NAME)
+        path.write_bytes(data)
+        try:
+            bundle = open_bundle(path)
+        except BundleError as error:
+            raise EndpointUnavailableError("bundle_unusable", str(error)) from error
+    return Service(bundle.contract, Scorer(bundle.pipeline), model, version)
+
+
+class BundleClient:
+    """Answers requests as the endpoint would; `open_service` is called with the first one."""
+
+    def __init__(self, open_service: Callable[[], Service]) -> None:
+        self._open_service = open_service
+
+    def post(
+        self, body: bytes, content_type: str, deployment: str | None, decode: Callable[[Answer], _Decoded]
+    ) -> tuple[_Decoded, Answer]:
+        """See `EndpointClient.post`; no deployment answers here, so that none is named."""
+        said = self._open_service().answer(content_type, body)
+        if said.status == 415:
+            raise WireRefusedError("wire_refused", "The model does not take this content type.", status=said.status)
+        if said.status != 200:
+            words = said.body.decode("utf-8", errors="replace")
+            raise RowsRefusedError("rows_refused", f"The model refused the rows: {words}", status=said.status)
+        answer = Answer(said.body, said.content_type, deployment=None, request_id=None, by_bundle=True)
+        return decode(answer), answer
+
+    def close(self) -> None:
+        """Nothing is held: the bundle stays open for the next file."""
+
+
+class FallbackClient:
+    """Asks the endpoint until it does not answer any more, and from then on the bundle.
+
+    The endpoint's patience is spent once per table, not once per request.
+    """
+
+    def __init__(self, endpoint: EndpointClient, bundle: BundleClient) -> None:
+        self._endpoint = endpoint
+        self._bundle = bundle
+        self._down: EndpointUnavailableError | None = None
+
+    def post(
+        self, body: bytes, content_type: str, deployment: str | None, decode: Callable[[Answer], _Decoded]
+    ) -> tuple[_Decoded, Answer]:
+        """See `EndpointClient.post`. Where the bundle cannot be had either, its error says so after the endpoint's."""
+        if self._down is None:
+            try:
+                return self._endpoint.post(body, content_type, deployment, decode)
+            except EndpointUnavailableError as error:
+                if error.code in _STILL_ANSWERS:
+                    raise
+                self._down = error
+                _log.warning("the endpoint does not answer, its model's bundle does: %s", error, extra=error.where)
+        try:
+            return self._bundle.post(body, content_type, deployment, decode)
+        except EndpointUnavailableError as error:
+            message = f"{self._down.message} {error.message}"
+            raise EndpointUnavailableError(error.code, message, **self._down.where) from error
+
+    def close(self) -> None:
+        """Gives the endpoint's connections back."""
+        self._endpoint.close()
