@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import requests
 
 from shared.naming import RESULTS
 from tests.functional.scoring.world import hourly, rows_of, table
@@ -161,3 +162,14 @@ def test_one_poisonous_row_alone_carries_an_error(faulty: Faulty, told: list[str
     injected = faulty.injected()
     assert injected <= 7 + 3, "64 rows are halved down to the one; three more requests in flight held it as context"
     told.append(f"| one poisonous row (424 around 400) | {injected} | 0 | 0 | 0 | only that row has an `error` |")
+
+
+def test_faults_are_ordered_with_a_token_and_by_their_names(faulty: Faulty) -> None:
+    body = {"rules": [{"kind": "status", "times": 1}]}
+
+    assert requests.put(faulty.control, json=body, timeout=10).status_code == 401
+    with pytest.raises(AssertionError, match="This is no fault"):
+        faulty.order({"kind": "rain"})
+    with pytest.raises(AssertionError, match="This is no fault"):
+        faulty.order({"kind": "status", "often": True})
+    assert faulty.injected() == 0
