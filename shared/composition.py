@@ -23,9 +23,10 @@ from shared.retraining.reconciler import Retraining
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
 from shared.runs import RunStore
 from shared.scoring.bundle import Bundles
-from shared.scoring.context import History
 from shared.scoring.files import FileScoring
+from shared.scoring.history import History
 from shared.scoring.inline import InlineScoring
+from shared.scoring.revisions import Revisions
 from shared.scoring.targets import AML_SCOPE, Targets
 from shared.settings import Settings
 from shared.storage import AzureBlobStore, AzureQueue, BlobStore, Queue
@@ -80,12 +81,13 @@ class App:
         self.history = History(self.blobs)
         self.targets = Targets(self.settings, self.live, self.token, self.sleep, Bundles(self.blobs))
         self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock)
+        self.revisions = Revisions(self.blobs, self.runs, self.history, self.desk.ask, self.clock)
         self.inline = InlineScoring(self.settings, self.history, self.targets)
         self.files = FileScoring(
             settings=self.settings,
             blobs=self.blobs,
             runs=self.runs,
-            history=self.history,
+            revisions=self.revisions,
             targets=self.targets,
             clock=self.clock,
         )
@@ -116,6 +118,7 @@ class App:
             except Exception as error:
                 error.add_note(f"in training run {held.run.id}")
                 broken.append(error)
+        self.revisions.settle_all()
         self.desk.wake_files()
         if broken:
             raise ExceptionGroup(f"{len(broken)} training runs broke", broken)

@@ -64,6 +64,7 @@ class Run(BaseModel):
     model: dict[str, Any] | None = None
     manifest: str | None = None
     counts: dict[str, Any] | None = None
+    revision: int = 0
 
     # training
     parameters: dict[str, Any] = Field(default_factory=dict)

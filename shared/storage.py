@@ -98,8 +98,8 @@ class BlobStore(Protocol):
     def list_blobs(self, container: str, prefix: str = "") -> Iterator[BlobInfo]:
         """The blobs under the prefix, by name in ascending order, with their metadata."""
 
-    def folders(self, container: str) -> list[str]:
-        """The names of the container's first-level folders."""
+    def folders(self, container: str, prefix: str = "") -> list[str]:
+        """The names of the folders right under the prefix (empty, or ending in a slash)."""
 
 
 class Queue(Protocol):
@@ -241,10 +241,11 @@ class AzureBlobStore:
             for item in client.list_blobs(name_starts_with=prefix or None, include=["metadata"]):
                 yield _info(container, item)
 
-    def folders(self, container: str) -> list[str]:
+    def folders(self, container: str, prefix: str = "") -> list[str]:
         client = self._service.get_container_client(container)
-        with _translated(container, ""):
-            return [item.name.rstrip("/") for item in client.walk_blobs() if item.name.endswith("/")]
+        with _translated(container, prefix):
+            items = client.walk_blobs(name_starts_with=prefix or None)
+            return [item.name[len(prefix) :].rstrip("/") for item in items if item.name.endswith("/")]
 
 
 def _info(container: str, properties: Any) -> BlobInfo:

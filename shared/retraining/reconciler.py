@@ -36,8 +36,9 @@ from shared.retraining.smoke import smoke
 from shared.retraining.validation import prepare
 from shared.retraining.workspace import UNAVAILABLE, Endpoint, ModelVersion, TrainingJob, Workspace
 from shared.runs import Failure, Held, Run, RunStore
-from shared.scoring.context import History, write_table
+from shared.scoring.context import write_table
 from shared.scoring.files import BlobSource
+from shared.scoring.history import History
 from shared.scoring.targets import Targets
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
@@ -199,7 +200,7 @@ class Retraining:
             source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
             data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8])
             self._blobs.put(TRAINING, f"{_folder(run)}/sample.arrow", write_table(data.sample))
-            self._history.remember(contract, run.blob, data.latest)
+            self._history.remember(contract, run.blob, run.id, data.latest)
         except InvalidInputError as error:
             return self._end(claim.held, State.INVALID, error)
         except (ConflictError, NotFoundError):

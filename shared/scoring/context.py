@@ -1,31 +1,29 @@
 """Context rows: the rows of a series just before a row, which the features of a model over time depend on.
 
-Between the requests of one file they come from the file; before its first row from the history of the dataset: the
-tails of the training data and of the files that were scored before, chosen by event time and not by arrival.
+Between the requests of one file they come from the file; before its first row from the history of the dataset, see
+`shared.scoring.history`. Context is counted in rows and not in hours: a gap in a series is stepped over, as it is in
+training and within a file.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aml.contract import DatasetContract
-from shared.errors import NotFoundError
-from shared.naming import STATE
-from shared.storage import BlobStore
 
 _TYPES = {"time": pa.timestamp("us"), "number": pa.float64(), "text": pa.string()}
 
-_TAILS_LOOKED_AT = 50
-"""How many files are opened on either side of a file's first row to find its context: many, for a file may hold few
-meters."""
+Firsts = Mapping[str | None, datetime]
+"""When each series of a file begins; a file without a series column is the one series None."""
 
 
 def row_schema(contract: DatasetContract) -> pa.Schema:
@@ -54,9 +52,9 @@ def tail(table: pa.Table, contract: DatasetContract) -> pa.Table:
     wanted = contract.context_rows
     if wanted == 0 or table.num_rows <= wanted:
         return table.slice(0, table.num_rows if wanted else 0)
-    if contract.series is None or _one_series(table, contract):
+    if contract.series is None or one_series(table, contract):
         return table.slice(table.num_rows - wanted)
-    codes = _series_codes(table, contract.series)
+    codes = series_codes(table, contract.series)
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], codes[order], side="right")
     from_the_end = ends - np.arange(len(codes))  # 1 for the last row of its series
@@ -102,14 +100,35 @@ def _older(history: pa.Table, rows: pa.Table, names: list[str | None], contract:
     """Of each of these series the last rows in `history` that are older than its first one in `rows`."""
     if history.num_rows == 0 or not names:
         return no_rows(contract)
-    known, times = history.column(contract.time), rows.column(contract.time)
+    times = rows.column(contract.time)
     if contract.series is None:
-        return tail(history.filter(pc.less(known, times[0])), contract)
-    wanted = pa.array(names, pa.string())
-    codes = pc.index_in(rows.column(contract.series), value_set=wanted)
-    firsts = [times[pc.index(codes, code).as_py()].as_py() for code in range(len(names))]
-    bounds = pa.array(firsts, times.type).take(pc.index_in(history.column(contract.series), value_set=wanted))
+        return opening(history, {None: times[0].as_py()}, contract)
+    codes = pc.index_in(rows.column(contract.series), value_set=pa.array(names, pa.string()))
+    firsts = {name: times[pc.index(codes, code).as_py()].as_py() for code, name in enumerate(names)}
+    return opening(history, firsts, contract)
+
+
+def opening(history: pa.Table, firsts: Firsts, contract: DatasetContract) -> pa.Table:
+    """Of each of these series the last rows in `history` (in time order) that are older than its first row."""
+    known = history.column(contract.time)
+    if contract.series is None:
+        bounds = pa.array([firsts[None]] * history.num_rows, known.type)
+    else:
+        codes = pc.index_in(history.column(contract.series), value_set=pa.array(list(firsts), pa.string()))
+        bounds = pa.array(list(firsts.values()), known.type).take(codes)
     return tail(history.filter(pc.fill_null(pc.less(known, bounds), False)), contract)
+
+
+def fingerprint(rows: pa.Table, contract: DatasetContract) -> str:
+    """A SHA-256 of the rows of each series in their order, whatever the order of the series."""
+    if rows.num_rows == 0:
+        return ""
+    found: dict[str, list[list[Any]]] = {}
+    series = rows.column(contract.series).to_pylist() if contract.series is not None else [None] * rows.num_rows
+    values = zip(*(column.to_pylist() for column in conform(rows, contract).columns), strict=True)
+    for name, row in zip(series, values, strict=True):
+        found.setdefault(json.dumps(name), []).append(list(row))
+    return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def context_of(before: pa.Table, rows: pa.Table, contract: DatasetContract) -> pa.Table:
@@ -125,87 +144,17 @@ def time_order(table: pa.Table, contract: DatasetContract) -> np.ndarray[tuple[i
     times = table.column(contract.time).to_numpy()
     if contract.series is None:
         return np.argsort(times, kind="stable")
-    return np.lexsort((times, _series_codes(table, contract.series)))
+    return np.lexsort((times, series_codes(table, contract.series)))
 
 
-def _one_series(table: pa.Table, contract: DatasetContract) -> bool:
+def one_series(table: pa.Table, contract: DatasetContract) -> bool:
     """Whether the rows name no series at all, and so are one."""
     return contract.series is None or table.column(contract.series).null_count == table.num_rows
 
 
-def _series_codes(table: pa.Table, series: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def series_codes(table: pa.Table, series: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     column = table.column(series).combine_chunks()
     return np.asarray(pc.fill_null(pc.index_in(column, pc.unique(column)), -1), dtype=np.int64)
-
-
-class History:
-    """The tails of what was trained on and scored, in the `state` container, one blob per source file."""
-
-    def __init__(self, blobs: BlobStore) -> None:
-        self._blobs = blobs
-
-    def remember(self, contract: DatasetContract, source: str, rows: pa.Table) -> None:
-        """Keeps the tail of `rows` (in time order) under the name of their file, replacing an earlier one."""
-        kept = tail(rows, contract)
-        if kept.num_rows == 0:
-            return
-        digest = hashlib.sha256(source.encode()).hexdigest()[:16]
-        last = pc.max(kept.column(contract.time)).as_py()
-        name = f"{_folder(contract)}{_stamp(last)}_{digest}.arrow"
-        for info in self._blobs.list_blobs(STATE, _folder(contract)):
-            if info.name.endswith(f"_{digest}.arrow") and info.name != name:
-                self._blobs.delete(STATE, info.name)
-        self._blobs.put(STATE, name, write_table(kept))
-
-    def before(self, contract: DatasetContract, first: datetime) -> pa.Table:
-        """What is known around `first`, a table's first time, in time order within each series.
-
-        The last `context_rows` rows of each series in files that end before it; and, because a series may begin later
-        than the table does, the tails of files that end later. Of rows with equal series and time the later file's.
-        """
-        if contract.context_rows == 0:
-            return no_rows(contract)
-        bound = f"{_folder(contract)}{_stamp(first)}"
-        names = [info.name for info in self._blobs.list_blobs(STATE, _folder(contract))]
-        earlier = no_rows(contract)
-        for rows in self._tails(contract, [name for name in reversed(names) if name < bound]):
-            earlier = pa.concat_tables([rows, earlier])
-            if earlier.num_rows >= contract.context_rows and _one_series(earlier, contract):
-                break
-        later = self._tails(contract, [name for name in names if name >= bound])
-        return _in_order(pa.concat_tables([tail(_in_order(earlier, contract), contract), *later]), contract)
-
-    def _tails(self, contract: DatasetContract, names: list[str]) -> Iterator[pa.Table]:
-        for name in islice(names, _TAILS_LOOKED_AT):
-            try:
-                yield conform(read_table(self._blobs.get(STATE, name)[0]), contract)
-            except NotFoundError:
-                continue  # its file was scored again meanwhile and its tail now lies under another name
-
-
-def _in_order(rows: pa.Table, contract: DatasetContract) -> pa.Table:
-    """The rows in time order within each series; of rows with equal series and time the last one."""
-    return _without_repeats(rows.take(pa.array(time_order(rows, contract))), contract)
-
-
-def _without_repeats(rows: pa.Table, contract: DatasetContract) -> pa.Table:
-    """Of rows with equal series and time, the last one."""
-    if rows.num_rows < 2:
-        return rows
-    times = rows.column(contract.time).to_numpy()
-    differs = times[1:] != times[:-1]
-    if contract.series is not None:
-        codes = _series_codes(rows, contract.series)
-        differs |= codes[1:] != codes[:-1]
-    return rows.filter(pa.array(np.append(differs, True)))
-
-
-def _folder(contract: DatasetContract) -> str:
-    return f"history/{contract.name}/"
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y%m%dT%H%M%S%f}"
 
 
 def write_table(table: pa.Table) -> bytes:

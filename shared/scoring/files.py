@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import pyarrow as pa
-
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared.claims import Claim, is_claimed
 from shared.errors import ConflictError, GiveUpError, NoLiveModelError, NotFoundError, TryAgainError
-from shared.naming import INCOMING, RESULTS, STATE, Drop, place, require_known, run_id
+from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
-from shared.scoring.context import History, read_table, write_table
 from shared.scoring.results import JSON, ResultWriter, manifest
+from shared.scoring.revisions import Revisions
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.table import TableScoring, prediction_names
@@ -68,14 +66,14 @@ class FileScoring:
         settings: Settings,
         blobs: BlobStore,
         runs: RunStore,
-        history: History,
+        revisions: Revisions,
         targets: Targets,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._blobs = blobs
         self._runs = runs
-        self._history = history
+        self._revisions = revisions
         self._targets = targets
         self._clock = clock
 
@@ -175,22 +173,23 @@ class FileScoring:
         found = survey(source, contract)
         target = self._target(claim)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
-        before = self._context(run, contract, found)
+        given = self._revisions.context(run, contract, source, found)
         about_it = ResultWriter(self._blobs, drop.result("manifest.json"), JSON)
         with closing(self._targets.connect(target)) as client:
             size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
             in_flight = self._settings.score_requests_in_flight
             scorer = Scorer(client, contract, conversation, in_flight=in_flight, size=size)
             rows = self._settings.score_rows_per_request
-            table = TableScoring(source, found, contract, scorer, before, rows, claim.renew)
+            table = TableScoring(source, found, contract, scorer, given.rows, rows, claim.renew)
             outputs = self._write(claim, drop, contract, found, table)
         finished = self._clock()
         about = manifest(run, found, target, conversation, table.counts, outputs, started=started, finished=finished)
         body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
         about_it.write(body)
         about_it.commit()
-        self._history.remember(contract, run.blob, table.latest)
+        marked = self._revisions.scored(run, contract, given, table.latest)
         self._finish(claim, drop, about)
+        self._revisions.settle(run.dataset, marked)
 
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record."""
@@ -198,19 +197,6 @@ class FileScoring:
         model = {"name": target.model, "version": target.version, "deployment": target.deployment, "run": target.run}
         claim.note(model=model)
         return target
-
-    def _context(self, run: Run, contract: DatasetContract, found: Survey) -> pa.Table:
-        """The rows before the file's first one, chosen once per run, so that a later try is given the same."""
-        name = f"context/{run.dataset}/{run.id}.arrow"
-        try:
-            return read_table(self._blobs.get(STATE, name)[0])
-        except NotFoundError:
-            pass
-        if found.first_time is None or contract.context_rows == 0:
-            return pa.table({})
-        rows = self._history.before(contract, found.first_time)
-        self._blobs.put(STATE, name, write_table(rows))
-        return rows
 
     def _write(
         self, claim: Claim, drop: Drop, contract: DatasetContract, found: Survey, table: TableScoring

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from aml.contract import DatasetContract
-from shared.scoring.context import History
+from shared.scoring.history import History
 from shared.scoring.results import answering_model
+from shared.scoring.revisions import place_of
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
@@ -47,8 +48,9 @@ class InlineScoring:
         target = self._targets.find(contract.name)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         before = pa.table({})
-        if found.first_time is not None:
-            before = self._history.before(contract, found.first_time)
+        place = place_of(source.name, contract, source, found)
+        if place is not None:
+            before = self._history.before(contract, place)
         patience = min(_PATIENCE_SECONDS, self._settings.score_patience_seconds)
         with closing(self._targets.connect(target, patience=patience)) as client:
             size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)

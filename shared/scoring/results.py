@@ -89,6 +89,7 @@ def manifest(
     """Everything there is to say about a scored file; `outputs` are the entries that `ResultWriter.commit` gave."""
     return {
         "run": run.id,
+        "revision": run.revision,
         "dataset": run.dataset,
         "input": {
             "blob": run.blob,

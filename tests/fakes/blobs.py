@@ -172,11 +172,12 @@ class FakeBlobStore:
             found = [blob.info for name, blob in sorted(self._container(container).items()) if name.startswith(prefix)]
         yield from found
 
-    def folders(self, container: str) -> list[str]:
+    def folders(self, container: str, prefix: str = "") -> list[str]:
         """See `BlobStore.folders`."""
-        self._begin("folders", container, "")
+        self._begin("folders", container, prefix)
         with self._lock:
-            return sorted({name.split("/", 1)[0] for name in self._container(container) if "/" in name})
+            below = [name[len(prefix) :] for name in self._container(container) if name.startswith(prefix)]
+            return sorted({name.split("/", 1)[0] for name in below if "/" in name})
 
     # -- for assertions ----------------------------------------------------------------------------------------
 

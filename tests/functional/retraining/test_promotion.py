@@ -14,10 +14,11 @@ from shared.errors import WorkspaceUnavailableError
 from shared.naming import DATASETS, RUNS, TRAINING
 from shared.retraining.workspace import Deployment
 from shared.runs import Run
-from shared.scoring.context import History
+from shared.scoring.history import History, Place
 from tests.fakes.workspace import METRICS
 from tests.functional.retraining.world import ENDPOINT, FIRST, GAS, Crash, CrashError, World, dataset
 
+_LATER = FIRST + timedelta(days=20)
 ONCE = {"job": 1, "model": 1, "endpoint": 1, "deployment": 1, "traffic": 1}
 FORWARD = ["received", "validated", "training", "evaluated", "registered", "deploying", "verifying", "live"]
 
@@ -214,7 +215,7 @@ def test_a_shuffled_dataset_trains_on_the_same_rows_and_leaves_the_same_history(
         assert run.data is not None
         assert run.data["in_time_order"] == (order is readings)
         rows.append(world.rows(run).sort_by("FechaHora"))
-        tails.append(History(world.blobs).before(GAS, FIRST + timedelta(days=20)))
+        tails.append(History(world.blobs).before(GAS, Place("later.csv", _LATER, _LATER, {None: _LATER})))
 
     assert rows[0].equals(rows[1])
     assert rows[0].num_rows == 480

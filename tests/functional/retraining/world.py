@@ -17,8 +17,9 @@ from shared.naming import CONTAINERS, DATASETS, TRAINING
 from shared.retraining.lifecycle import ENDS
 from shared.retraining.reconciler import Retraining
 from shared.runs import Run, RunStore
-from shared.scoring.context import History, write_table
+from shared.scoring.context import write_table
 from shared.scoring.endpoint import Answer, EndpointClient
+from shared.scoring.history import History
 from shared.scoring.targets import Target, Targets
 from shared.scoring.wire import ARROW, CONTEXT_ROWS, prediction_schema
 from shared.settings import Settings

@@ -7,14 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.contract import load_contract
-from shared.naming import STATE
-from shared.scoring.context import History, Preceding, conform, no_rows, tail, time_order
-from tests.fakes.blobs import FakeBlobStore
+from shared.scoring.context import Preceding, no_rows, tail, time_order
 
 GAS = load_contract("gas").model_copy(update={"context_rows": 3})
 WITHOUT_SERIES = GAS.model_copy(update={"series": None})
@@ -84,48 +81,3 @@ def test_a_contract_without_series_is_one_series() -> None:
     assert before.context(batch, WITHOUT_SERIES)["VolCorrected"].to_pylist() == [0.0, 1.0]
     after = before.then(batch, WITHOUT_SERIES)
     assert after.context(batch, WITHOUT_SERIES)["VolCorrected"].to_pylist() == [1.0, 0.0, 1.0]
-
-
-@pytest.fixture
-def history() -> History:
-    blobs = FakeBlobStore()
-    blobs.ensure_containers([STATE])
-    return History(blobs)
-
-
-def _known(history: History, hour: int) -> dict[str | None, list[float]]:
-    found = _by_series(history.before(GAS, FIRST + timedelta(hours=hour)))
-    return {meter: [(time - FIRST) / timedelta(hours=1) for time, _ in rows] for meter, rows in found.items()}
-
-
-def test_history_is_chosen_by_the_time_of_the_rows_not_of_the_files(history: History) -> None:
-    for name, hours in {"c": (20, 21), "a": (1, 2), "b": (10, 11)}.items():
-        history.remember(GAS, name, conform(_table([(hour, None) for hour in hours]), GAS))
-
-    assert _known(history, 15)[None][:3] == [2.0, 10.0, 11.0]
-    assert _known(history, 5)[None][:2] == [1.0, 2.0]
-
-
-def test_a_file_scored_again_replaces_what_was_remembered_of_it(history: History) -> None:
-    history.remember(GAS, "x", conform(_table([(1, None), (9, None)]), GAS))
-    history.remember(GAS, "x", conform(_table([(1, None), (2, None)]), GAS))
-    history.remember(GAS, "x", no_rows(GAS))
-
-    assert _known(history, 30) == {None: [1.0, 2.0]}
-
-
-def test_of_rows_of_equal_time_the_later_files_counts(history: History) -> None:
-    history.remember(GAS, "x", conform(_table([(1, "a"), (2, "a")]), GAS))
-    history.remember(GAS, "y", conform(_table([(9, "b"), (9, "b"), (2, "a"), (3, "a")]), GAS))
-
-    known = history.before(GAS, FIRST + timedelta(hours=30)).to_pylist()
-
-    values = [row["VolCorrected"] for row in known if row["Serie"] == "a"]
-    assert values == [0.0, 2.0, 3.0], "hour 1 of x, hours 2 and 3 of y"
-
-
-def test_many_small_files_make_up_one_context(history: History) -> None:
-    for hour in range(60):
-        history.remember(GAS, f"file {hour}", conform(_table([(hour, None)]), GAS))
-
-    assert _known(history, 30)[None][:3] == [27.0, 28.0, 29.0]

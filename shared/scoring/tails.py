@@ -1,0 +1,185 @@
+"""The tails of files in the `state` container: their last rows, found by the time at which they end.
+
+`history/<dataset>/<year-month>/<end>_<digest of the source>_<digest of the run>.arrow`: the rows, with what is known of
+the file they come from. The metadata of these blobs are an index: a listing of a month tells what there is without
+opening one of them.
+`sources/<dataset>/<digest of the source>.json`: under which names the tail of a file lies, or lay a moment ago.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict
+
+from aml.contract import DatasetContract
+from shared.errors import NotFoundError
+from shared.naming import STATE
+from shared.scoring.context import conform, read_table, write_table
+from shared.storage import ABSENT, BlobInfo, BlobStore
+
+_ABOUT = b"dropscore.about"
+_TOKENS_KEPT = 600
+"""So many series fit into a blob's metadata (8 KB); the tail of a file of more is opened to know which they are."""
+
+
+class About(BaseModel):
+    """What is known of the file that a tail comes from.
+
+    Attributes:
+        source: the file's blob; `run`: the run that read it. Of two files with rows of one time the later run's count.
+        first, last: the times of a scored file's first and last usable rows; None for training data.
+        firsts: when each of its series begins, or None where that is not known and any series may be in it.
+        used: the fingerprint of the rows that were its context.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    run: str
+    first: datetime | None = None
+    last: datetime | None = None
+    firsts: tuple[tuple[str | None, datetime], ...] | None = None
+    used: str = ""
+
+
+class Tail(BaseModel):
+    """What a listing tells of a tail: the times of its oldest and last row, the file's first one, and its series."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    since: datetime
+    end: datetime
+    first: datetime
+    series: frozenset[str] | None
+
+    def of(self, source: str) -> bool:
+        """Whether it is the tail of this file."""
+        return f"_{digest(source)}_" in self.name
+
+    def shared(self, wanted: frozenset[str] | None) -> frozenset[str] | None:
+        """Which of the wanted series it has; None where either is not known."""
+        return self.series if wanted is None else wanted if self.series is None else self.series & wanted
+
+
+class Pointer(BaseModel):
+    """Where the tail of a file lies, newest last; more than one while a file's newer version moves it."""
+
+    run: str
+    tails: tuple[Tail, ...]
+
+
+class Tails:
+    """The store; every write is one blob's, and what several instances might write at once is written conditionally.
+
+    What was listed or read once is not asked for again: make one for each look.
+    """
+
+    def __init__(self, blobs: BlobStore, contract: DatasetContract) -> None:
+        self._blobs, self._contract = blobs, contract
+        self._listed: dict[str, list[Tail]] = {}
+        self._read: dict[str, tuple[About, pa.Table] | None] = {}
+
+    def ending_before(self, moment: datetime) -> Iterator[Tail]:
+        """The tails of files that end before that moment, the nearest first; lists a month at a time."""
+        for month in reversed(self._months):
+            if month <= _month(moment):
+                yield from (tail for tail in reversed(self._of_month(month)) if tail.end < moment)
+
+    def ending_from(self, moment: datetime) -> Iterator[Tail]:
+        """The tails of files that end at that moment or later, the nearest first; lists a month at a time."""
+        for month in self._months:
+            if month >= _month(moment):
+                yield from (tail for tail in self._of_month(month) if tail.end >= moment)
+
+    @cached_property
+    def _months(self) -> list[str]:
+        return sorted(self._blobs.folders(STATE, f"history/{self._contract.name}/"))
+
+    def _of_month(self, month: str) -> list[Tail]:
+        if month not in self._listed:
+            infos = self._blobs.list_blobs(STATE, f"history/{self._contract.name}/{month}/")
+            self._listed[month] = [_listed(info) for info in infos]
+        return self._listed[month]
+
+    def read(self, name: str) -> tuple[About, pa.Table] | None:
+        """What is known of a file and its last rows; None when its tail has moved meanwhile."""
+        if name not in self._read:
+            try:
+                table = read_table(self._blobs.get(STATE, name)[0])
+                about = About.model_validate_json(table.schema.metadata[_ABOUT])
+                self._read[name] = about, conform(table, self._contract)
+            except NotFoundError:
+                self._read[name] = None
+        return self._read[name]
+
+    def pointer(self, source: str) -> tuple[Pointer | None, str]:
+        """Where the tail of a file lies, and the ETag that `point` must name."""
+        try:
+            data, info = self._blobs.get(STATE, _pointer(self._contract, source))
+        except NotFoundError:
+            return None, ABSENT
+        return Pointer.model_validate_json(data), info.etag
+
+    def point(self, source: str, pointer: Pointer, etag: str) -> str:
+        """Says where the tail of a file lies; `ConflictError` when somebody else did meanwhile."""
+        return self._blobs.put(
+            STATE, _pointer(self._contract, source), pointer.model_dump_json().encode(), if_match=etag
+        )
+
+    def put(self, tail: Tail, about: About, rows: pa.Table) -> None:
+        """Writes the rows under the tail's name."""
+        series = "*" if tail.series is None else " ".join(sorted(tail.series))
+        metadata = {"since": tail.since.isoformat(), "first": tail.first.isoformat(), "series": series}
+        body = write_table(rows.replace_schema_metadata({_ABOUT: about.model_dump_json()}))
+        self._blobs.put(STATE, tail.name, body, metadata={**metadata, "end": tail.end.isoformat()})
+
+    def remove(self, tail: Tail) -> None:
+        """Removes a tail."""
+        self._blobs.delete(STATE, tail.name)
+
+
+def describe(contract: DatasetContract, about: About, rows: pa.Table) -> Tail:
+    """The index entry of these rows (at least one)."""
+    times = rows.column(contract.time)
+    since, end = pc.min(times).as_py(), pc.max(times).as_py()
+    names = [None] if contract.series is None else pc.unique(rows.column(contract.series)).to_pylist()
+    stamp = f"{end.year:04d}{end:%m%dT%H%M%S%f}"
+    return Tail(
+        name=f"history/{contract.name}/{_month(end)}/{stamp}_{digest(about.source)}_{digest(about.run)}.arrow",
+        since=since,
+        end=end,
+        first=about.first or since,
+        series=tokens(names) if len(names) <= _TOKENS_KEPT else None,
+    )
+
+
+def tokens(names: Iterable[str | None]) -> frozenset[str]:
+    """Short names of series for the index, ASCII whatever the series is called."""
+    return frozenset("-" if name is None else hashlib.sha256(name.encode()).hexdigest()[:10] for name in names)
+
+
+def digest(text: str) -> str:
+    """The part of a blob's name that stands for a source file or a run."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _listed(info: BlobInfo) -> Tail:
+    said = info.metadata
+    series = None if said["series"] == "*" else said["series"].split()
+    about = {"name": info.name, "since": said["since"], "end": said["end"], "first": said["first"]}
+    return Tail.model_validate({**about, "series": series})
+
+
+def _month(moment: datetime) -> str:
+    return f"{moment.year:04d}-{moment.month:02d}"
+
+
+def _pointer(contract: DatasetContract, source: str) -> str:
+    return f"sources/{contract.name}/{digest(source)}.json"
