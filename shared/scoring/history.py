@@ -153,6 +153,8 @@ def _before(look: Tails, contract: DatasetContract, place: Place) -> pa.Table:
     found: list[tuple[About, pa.Table]] = []
     reach: dict[str, datetime] = {}
     for entry in islice(look.ending_before(place.first), _LISTED):
+        if wanted is not None and all(each in reach and reach[each] > entry.end for each in wanted):
+            break
         series = entry.shared(wanted)
         covered = series is not None and all(each in reach and reach[each] > entry.end for each in series)
         kept = None if covered or entry.of(place.source) else look.read(entry.name)

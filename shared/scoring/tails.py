@@ -28,6 +28,10 @@ _TOKENS_KEPT = 600
 """So many series fit into a blob's metadata (8 KB); the tail of a file of more is opened to know which they are."""
 
 
+_MONTHS_ALONE = 2
+"""So many months are listed one by one; what is not found there is looked for in whole years, with fewer requests."""
+
+
 class About(BaseModel):
     """What is known of the file that a tail comes from.
 
@@ -104,8 +108,12 @@ class Tails:
 
     def _of_month(self, month: str) -> list[Tail]:
         if month not in self._listed:
-            infos = self._blobs.list_blobs(STATE, f"history/{self._contract.name}/{month}/")
-            self._listed[month] = [_listed(info) for info in infos]
+            year = month.partition("-")[0]
+            span = f"{month}/" if len(self._listed) < _MONTHS_ALONE else f"{year}-"
+            found: dict[str, list[Tail]] = {each: [] for each in self._months if f"{each}/".startswith(span)}
+            for info in self._blobs.list_blobs(STATE, f"history/{self._contract.name}/{span}"):
+                found.setdefault(info.name.split("/")[2], []).append(_listed(info))
+            self._listed = {**found, **self._listed}
         return self._listed[month]
 
     def read(self, name: str) -> tuple[About, pa.Table] | None:

@@ -214,6 +214,10 @@ def test_listing_is_sorted_by_name_under_the_prefix_with_metadata(store: BlobSto
     assert listed[0] == store.info(container, "gas/a.json")
     assert len(list(store.list_blobs(container))) == 5
     assert store.folders(container) == ["gas", "water"]
+    store.put(container, "gas/2026/x.json", b"x")
+    store.put(container, "gas/2027/y/z.json", b"x")
+    assert store.folders(container, "gas/") == ["2026", "2027"]
+    assert store.folders(container, "none/") == []
 
 
 def test_a_queue_is_made_by_its_first_message_which_is_encoded_as_the_host_expects(azurite: Azurite) -> None:
