@@ -65,6 +65,8 @@ class Run(BaseModel):
     manifest: str | None = None
     counts: dict[str, Any] | None = None
     revision: int = 0
+    plan: dict[str, int] | None = None
+    """How the file is cut up, chosen by the first attempt and kept by the others: `rows_per_batch`."""
 
     # training
     parameters: dict[str, Any] = Field(default_factory=dict)

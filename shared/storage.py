@@ -46,6 +46,14 @@ class BlobInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """The names of a blob's blocks: those that it consists of, in order, and those that wait for a commit."""
+
+    committed: tuple[str, ...] = ()
+    staged: frozenset[str] = frozenset()
+
+
 class BlobStore(Protocol):
     """What the app needs of blob storage.
 
@@ -91,6 +99,12 @@ class BlobStore(Protocol):
         content_type: str = "application/octet-stream",
     ) -> str:
         """Makes the staged blocks, in this order, the blob's content and returns its new ETag."""
+
+    def blocks(self, container: str, name: str) -> Blocks:
+        """What `stage` and `commit` left of the blob; nothing where it was written in one go, or is not there.
+
+        Staged blocks are kept for a week, or until the blob is written.
+        """
 
     def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
         """Removes the blob; without a condition, one that is not there is fine."""
@@ -146,6 +160,10 @@ def _condition(if_match: str | None) -> dict[str, Any]:
 
 def _block_id(block: str) -> str:
     return base64.urlsafe_b64encode(block.encode()).decode()
+
+
+def _block_name(block_id: str) -> str:
+    return base64.urlsafe_b64decode(block_id).decode(errors="replace")
 
 
 def bare_etag(etag: str) -> str:
@@ -230,6 +248,17 @@ class AzureBlobStore:
                 **_condition(if_match),
             )
         return bare_etag(str(answer["etag"]))
+
+    def blocks(self, container: str, name: str) -> Blocks:
+        with _translated(container, name):
+            try:
+                committed, staged = self._service.get_blob_client(container, name).get_block_list("all")
+            except ResourceNotFoundError:
+                return Blocks()
+        return Blocks(
+            tuple(_block_name(str(block.id)) for block in committed),
+            frozenset(_block_name(str(block.id)) for block in staged),
+        )
 
     def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
         with _translated(container, name), suppress(ResourceNotFoundError):

@@ -75,6 +75,11 @@ class Preceding:
     latest: pa.Table
     seen: frozenset[str | None] = frozenset()
 
+    @classmethod
+    def first(cls, history: pa.Table, contract: DatasetContract) -> Preceding:
+        """What comes before the first batch of a table."""
+        return cls(conform(history, contract), no_rows(contract))
+
     def context(self, rows: pa.Table, contract: DatasetContract) -> pa.Table:
         """The context of a batch; of the history only what is older than the batch's first row of the same series."""
         return pa.concat_tables([context_of(self.latest, rows, contract), self._opening(rows, contract)])

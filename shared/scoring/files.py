@@ -3,6 +3,9 @@
 States of a scoring run: received → scoring → completed; waiting (no model in service, or its endpoint is down: looked
 at again by the reconciler); and the ends failed (the file is at fault, or the endpoint refuses it) and superseded (the
 blob was replaced or removed; its newer version has a run of its own).
+
+The effects of an attempt come in this order: answers in the journal → blocks → commit of the results → history →
+manifest → record. Whoever takes over after a crash between any two does what is missing and nothing twice.
 """
 
 from __future__ import annotations
@@ -17,13 +20,22 @@ from typing import Any
 
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared.claims import Claim, is_claimed
-from shared.errors import ConflictError, GiveUpError, NoLiveModelError, NotFoundError, TryAgainError
+from shared.errors import (
+    ConflictError,
+    GiveUpError,
+    NoLiveModelError,
+    NotFoundError,
+    StorageUnavailableError,
+    TryAgainError,
+)
 from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
-from shared.scoring.results import JSON, ResultWriter, manifest
-from shared.scoring.revisions import Revisions
+from shared.scoring.journal import Journal, discard
+from shared.scoring.results import ResultWriter, about_input, about_time, manifest
+from shared.scoring.revisions import Given, Revisions
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
+from shared.scoring.standing import Standing, fingerprint
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
 from shared.settings import Settings
@@ -55,6 +67,20 @@ class BlobSource:
         for piece in self.blobs.pieces(self.container, self.name, self.etag):
             self.alive()
             yield piece
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What an attempt has found out before it scores: the results follow from it, and `key` says so in short."""
+
+    drop: Drop
+    contract: DatasetContract
+    source: BlobSource
+    found: Survey
+    target: Target
+    given: Given
+    key: str
+    started: datetime
 
 
 class FileScoring:
@@ -105,6 +131,13 @@ class FileScoring:
         Raises:
             Exception: whatever nobody expected; the claim is given back, so that the host's next try finds it free.
         """
+        run = self._attempt(held)
+        if run.state in ENDS:
+            with suppress(StorageUnavailableError):  # another delivery may find and remove it
+                discard(self._blobs, run)
+        return run
+
+    def _attempt(self, held: Held) -> Run:
         if held.run.state in ENDS or is_claimed(held.run, self._clock()):
             return held.run
         claim = Claim(self._runs, held, self._clock, timedelta(seconds=self._settings.score_claim_seconds))
@@ -141,6 +174,9 @@ class FileScoring:
             asked = timedelta(seconds=retry_after if isinstance(retry_after, int) else 0)
             again = {"not_before": self._clock() + min(max(wait, asked), _LONGEST_WAIT)}
         claim.save(run.model_copy(update=again))
+        pinned = (run.model or {}).get("deployment") is not None
+        if error.code == "model_changed" or (error.code == "endpoint_missing" and not pinned):
+            discard(self._blobs, run)  # nobody can complete these answers: the next try asks for all of them anew
         _log.info("run %s waits: %s", claim.run.id, error, extra=error.where)
 
     def _after_conflict(self, claim: Claim, error: ConflictError) -> Run:
@@ -163,6 +199,20 @@ class FileScoring:
             return None
 
     def _score(self, claim: Claim) -> None:
+        task = self._task(claim)
+        standing = Standing.of(self._blobs, task.drop)
+        if standing.answers(claim.run, task.key, task.target, self._blobs):
+            about, marked = self._reused(claim.run, task, standing)
+        else:
+            about, marked = self._scored(claim, task)
+        if about is not standing.manifest:
+            body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
+            where = task.drop.result("manifest.json")
+            self._blobs.put(RESULTS, where, body, if_match=standing.etag, content_type="application/json")
+        self._finish(claim, task.drop, about)
+        self._revisions.settle(claim.run.dataset, marked)
+
+    def _task(self, claim: Claim) -> _Task:
         started, run = self._clock(), claim.run
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
@@ -172,37 +222,67 @@ class FileScoring:
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
         found = survey(source, contract)
         target = self._target(claim)
-        conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         given = self._revisions.context(run, contract, source, found)
-        about_it = ResultWriter(self._blobs, drop.result("manifest.json"), JSON)
-        with closing(self._targets.connect(target)) as client:
+        key = fingerprint(found, contract, target, given.rows)
+        return _Task(drop, contract, source, found, target, given, key, started)
+
+    def _reused(self, run: Run, task: _Task, standing: Standing) -> tuple[dict[str, Any], list[str]]:
+        """The manifest where the results are there already: a former run's, or its own that died before its record.
+
+        The tail that is known of the file is this run's from now on: what comes late is to revise this one.
+        """
+        about = standing.manifest
+        marked = self._revisions.stands(run, task.contract, task.given)
+        if about["run"] == run.id:
+            return about, marked
+        again = {
+            "run": run.id,
+            "input": about_input(run, task.found),
+            "timings": about_time(task.started, self._clock()),
+            "requests": {**about["requests"], "count": 0, "ids": []},
+            "reused": about.get("reused", about["run"]),
+        }
+        return {**about, **again}, marked
+
+    def _scored(self, claim: Claim, task: _Task) -> tuple[dict[str, Any], list[str]]:
+        """Scores the file, commits the results and keeps its tail; the manifest, and the runs that it marked."""
+        rows = (claim.run.plan or {})["rows_per_batch"]
+        conversation = Conversation(deployment=task.target.deployment, wire=self._settings.score_wire)
+        journal = Journal(self._blobs, claim.run, f"{task.key[:32]}-{rows}", conversation)
+        with closing(self._targets.connect(task.target)) as client:
             size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
             in_flight = self._settings.score_requests_in_flight
-            scorer = Scorer(client, contract, conversation, in_flight=in_flight, size=size)
-            rows = self._settings.score_rows_per_request
-            table = TableScoring(source, found, contract, scorer, given.rows, rows, claim.renew)
-            outputs = self._write(claim, drop, contract, found, table)
-        finished = self._clock()
-        about = manifest(run, found, target, conversation, table.counts, outputs, started=started, finished=finished)
-        body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
-        about_it.write(body)
-        about_it.commit()
-        marked = self._revisions.scored(run, contract, given, table.latest)
-        self._finish(claim, drop, about)
-        self._revisions.settle(run.dataset, marked)
+            scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)
+            before = task.given.rows
+            table = TableScoring(task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal)
+            outputs = self._write(claim, task, table, journal)
+        marked = self._revisions.scored(claim.run, task.contract, task.given, table.latest)
+        about = manifest(
+            claim.run,
+            task.found,
+            task.target,
+            conversation,
+            table.counts,
+            outputs,
+            key=task.key,
+            started=task.started,
+            finished=self._clock(),
+        )
+        return about, marked
+
 
     def _target(self, claim: Claim) -> Target:
-        """The live model, noted in the record."""
+        """The live model, noted in the record with the plan, which stays that of the first attempt."""
         target = self._targets.find(claim.run.dataset)
         model = {"name": target.model, "version": target.version, "deployment": target.deployment, "run": target.run}
-        claim.note(model=model)
+        plan = claim.run.plan or {"rows_per_batch": self._settings.score_rows_per_request}
+        claim.note(model=model, plan=plan)
         return target
 
-    def _write(
-        self, claim: Claim, drop: Drop, contract: DatasetContract, found: Survey, table: TableScoring
-    ) -> list[dict[str, Any]]:
-        scored = ResultWriter(self._blobs, drop.result("scored.csv"))
-        rejected = ResultWriter(self._blobs, drop.result("rejected.csv"))
+    def _write(self, claim: Claim, task: _Task, table: TableScoring, journal: Journal) -> list[dict[str, Any]]:
+        drop, found, contract = task.drop, task.found, task.contract
+        scored = ResultWriter(self._blobs, drop.result("scored.csv"), task.key, journal)
+        rejected = ResultWriter(self._blobs, drop.result("rejected.csv"), task.key, journal)
         scored.write(render_header(scored_header(found.header, prediction_names(contract))))
         for chunk in table.chunks():
             scored.write(chunk.render())
@@ -224,7 +304,7 @@ class FileScoring:
         done = run.entered(
             "completed",
             self._clock(),
-            None,
+            f"the results of run {about['reused']} hold" if "reused" in about else None,
             claimed_until=None,
             counts=about["counts"],
             manifest=f"{RESULTS}/{drop.result('manifest.json')}",

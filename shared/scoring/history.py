@@ -104,6 +104,13 @@ class History:
             self._settled(contract, entry, about)
         return list(stale)
 
+    def known(self, contract: DatasetContract, source: str) -> pa.Table | None:
+        """The tail that is known of a file; None when there is none."""
+        look = Tails(self._blobs, contract)
+        pointer, _ = look.pointer(source)
+        kept = look.read(pointer.tails[-1].name) if pointer is not None else None
+        return None if kept is None else kept[1]
+
     def stale(self, contract: DatasetContract, source: str, run: str) -> bool:
         """Whether the file's run, the newest of it, would be given another context now than it was."""
         look = Tails(self._blobs, contract)

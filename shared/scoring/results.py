@@ -5,39 +5,42 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
-from shared.errors import NotFoundError
+from shared.errors import ConflictError, NotFoundError
 from shared.naming import RESULTS
 from shared.runs import Run
+from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
 from shared.scoring.scorer import Conversation
 from shared.scoring.table import Counts
 from shared.scoring.targets import Target
-from shared.storage import ABSENT, BlobStore
+from shared.storage import ABSENT, BlobStore, Blocks
 from shared.tables import Survey
 
 CSV = "text/csv; charset=utf-8"
-JSON = "application/json"
 _BLOCK_BYTES = 4 * 1024 * 1024
-_REQUEST_IDS_KEPT = 100
 
 
 class ResultWriter:
     """Writes a result blob block by block; nothing is visible before `commit`, and nothing is undone that another
-    instance wrote since this writer was made."""
+    instance wrote since this writer was made.
 
-    def __init__(self, blobs: BlobStore, name: str, content_type: str = CSV) -> None:
+    A block is named after its place, the key and its bytes: blocks of equal name are equal, whoever staged them, so
+    that what an earlier attempt left is used, and attempts that overlap do not disturb each other.
+
+    Args:
+        key: what the bytes follow from, as hex digits (see `fingerprint`).
+        journal: brought up to date before a block is staged.
+    """
+
+    def __init__(self, blobs: BlobStore, name: str, key: str, journal: Journal) -> None:
         self._blobs, self.name = blobs, name
-        self._content_type = content_type
-        self._attempt = uuid4().hex[:8]
+        self._key, self._journal = key, journal
         self._buffer = bytearray()
         self._blocks: list[str] = []
         self._digest = hashlib.sha256()
         self.size = 0
-        try:
-            self._found = blobs.info(RESULTS, name).etag
-        except NotFoundError:
-            self._found = ABSENT
+        self._found = _etag(blobs, name)
+        self._left = blobs.blocks(RESULTS, name) if journal.begun else Blocks()
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes of the blob."""
@@ -48,8 +51,11 @@ class ResultWriter:
             self._flush()
 
     def _flush(self) -> None:
-        block = f"{len(self._blocks):06d}-{self._attempt}"
-        self._blobs.stage(RESULTS, self.name, block, bytes(self._buffer))
+        data = bytes(self._buffer)
+        block = f"{len(self._blocks):06d}-{self._key[:16]}-{hashlib.sha256(data).hexdigest()[:24]}"
+        self._journal.write()
+        if block not in self._left.staged and block not in self._left.committed:
+            self._blobs.stage(RESULTS, self.name, block, data)
         self._blocks.append(block)
         self._buffer.clear()
 
@@ -57,13 +63,36 @@ class ResultWriter:
         """Makes it visible unless somebody else wrote the blob meanwhile; returns the manifest's entry."""
         if self._buffer:
             self._flush()
-        self._blobs.commit(RESULTS, self.name, self._blocks, if_match=self._found, content_type=self._content_type)
-        return {"blob": f"{RESULTS}/{self.name}", "bytes": self.size, "sha256": self._digest.hexdigest()}
+        etag = self._found
+        if self._left.committed != tuple(self._blocks):  # else an earlier attempt died just after its commit
+            etag = self._commit()
+        return {
+            "blob": f"{RESULTS}/{self.name}",
+            "etag": etag,
+            "bytes": self.size,
+            "sha256": self._digest.hexdigest(),
+        }
+
+    def _commit(self) -> str:
+        try:
+            return self._blobs.commit(RESULTS, self.name, self._blocks, if_match=self._found, content_type=CSV)
+        except ConflictError:
+            etag = _etag(self._blobs, self.name)
+            if self._blobs.blocks(RESULTS, self.name).committed != tuple(self._blocks):
+                raise
+            return etag  # another attempt at the same, whose claim had run out, was quicker
 
     def discard(self) -> None:
         """Leaves no blob of this name, where there is nothing to write: one of an earlier version goes."""
         if self._found != ABSENT:
             self._blobs.delete(RESULTS, self.name, if_match=self._found)
+
+
+def _etag(blobs: BlobStore, name: str) -> str:
+    try:
+        return blobs.info(RESULTS, name).etag
+    except NotFoundError:
+        return ABSENT
 
 
 def answering_model(target: Target, conversation: Conversation) -> dict[str, Any]:
@@ -83,37 +112,53 @@ def manifest(
     counts: Counts,
     outputs: list[dict[str, Any]],
     *,
+    key: str,
     started: datetime,
     finished: datetime,
 ) -> dict[str, Any]:
-    """Everything there is to say about a scored file; `outputs` are the entries that `ResultWriter.commit` gave."""
+    """Everything there is to say about a scored file; `outputs` are the entries that `ResultWriter.commit` gave.
+
+    Args:
+        key: the `fingerprint` of what the results follow from.
+    """
     return {
         "run": run.id,
         "revision": run.revision,
         "dataset": run.dataset,
-        "input": {
-            "blob": run.blob,
-            "etag": run.etag,
-            "sha256": found.sha256,
-            "bytes": found.size,
-            "rows": found.data_rows,
-            "dialect": found.dialect.as_dict(),
-            "first_time": found.first_time and found.first_time.isoformat(sep=" "),
-            "last_time": found.last_time and found.last_time.isoformat(sep=" "),
-            "in_time_order": found.ordered,
-        },
+        "fingerprint": key,
+        "input": about_input(run, found),
         "scored_by": conversation.scored_by,
         "model": {**answering_model(target, conversation), "training_run": target.run},
         "counts": counts.as_dict(),
-        "timings": {
-            "started": started.isoformat(),
-            "finished": finished.isoformat(),
-            "seconds": round((finished - started).total_seconds(), 3),
-        },
+        "timings": about_time(started, finished),
         "requests": {
             "wire": conversation.wire,
             "count": conversation.requests,
-            "ids": conversation.request_ids[:_REQUEST_IDS_KEPT],
+            "ids": conversation.request_ids[:REQUEST_IDS_KEPT],
         },
         "outputs": outputs,
+    }
+
+
+def about_input(run: Run, found: Survey) -> dict[str, Any]:
+    """The manifest's words about the file."""
+    return {
+        "blob": run.blob,
+        "etag": run.etag,
+        "sha256": found.sha256,
+        "bytes": found.size,
+        "rows": found.data_rows,
+        "dialect": found.dialect.as_dict(),
+        "first_time": found.first_time and found.first_time.isoformat(sep=" "),
+        "last_time": found.last_time and found.last_time.isoformat(sep=" "),
+        "in_time_order": found.ordered,
+    }
+
+
+def about_time(started: datetime, finished: datetime) -> dict[str, Any]:
+    """The manifest's words about the attempt that ended the run."""
+    return {
+        "started": started.isoformat(),
+        "finished": finished.isoformat(),
+        "seconds": round((finished - started).total_seconds(), 3),
     }

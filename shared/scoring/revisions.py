@@ -86,6 +86,11 @@ class Revisions:
         """Keeps the tail of a file whose results are committed; returns the runs that it marked."""
         return self._history.remember(contract, run.blob, run.id, latest, given.place, given.rows)
 
+    def stands(self, run: Run, contract: DatasetContract, given: Given) -> list[str]:
+        """The same where the results of a former run hold: the tail that is known of the file is this run's now."""
+        latest = self._history.known(contract, run.blob)
+        return [] if latest is None else self.scored(run, contract, given, latest)
+
     def settle(self, dataset: str, marked: Iterable[str]) -> None:
         """Looks at these marks at once; what fails here, the timer does."""
         for run in marked:

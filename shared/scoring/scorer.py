@@ -126,14 +126,15 @@ class Scorer:
         self._accepted = 0
         self._refused = 0
 
-    def score(self, batches: Iterable[pa.Table], history: pa.Table) -> Iterator[Scored]:
+    def score(self, batches: Iterable[pa.Table], history: pa.Table | Preceding) -> Iterator[Scored]:
         """One `Scored` per batch, in order.
 
         Args:
             batches: tables of the contract's columns, in time order within each series; read only a few ahead.
-            history: rows of the same series from elsewhere, in time order within each series.
+            history: rows of the same series from elsewhere, in time order within each series; or, where the first
+                batches of the table are scored already, what comes before the next one.
         """
-        before = Preceding(conform(history, self._contract), no_rows(self._contract))
+        before = history if isinstance(history, Preceding) else Preceding.first(history, self._contract)
         with ThreadPoolExecutor(self._in_flight, thread_name_prefix="score") as pool:
             under_way: deque[_Asked] = deque()
             try:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from aml.contract import DatasetContract
 from shared.scoring import wire
-from shared.scoring.context import conform, no_rows, tail, time_order
+from shared.scoring.context import Preceding, conform, no_rows, tail, time_order
+from shared.scoring.journal import Journal
 from shared.scoring.scorer import Scored, Scorer
 from shared.tables import Cells, Chunk, Reject, Source, Survey, read, render_predictions, render_scored
 
@@ -81,6 +82,7 @@ class TableScoring:
     Args:
         before: what is known from before the table's rows, see `History.before`.
         alive: called now and then while no chunk can be handed out yet.
+        journal: where earlier attempts left their answers, and this one leaves its own.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class TableScoring:
         before: pa.Table,
         chunk_rows: int,
         alive: Callable[[], None] = lambda: None,
+        journal: Journal | None = None,
     ) -> None:
         self._source = source
         self._survey = survey
@@ -100,6 +103,7 @@ class TableScoring:
         self._before = before
         self._chunk_rows = chunk_rows
         self._alive = alive
+        self._journal = journal
         self.counts = Counts()
         self.latest = no_rows(contract)
 
@@ -126,6 +130,19 @@ class TableScoring:
             rows = pa.concat_tables([self.latest, rows])
             self.latest = tail(rows.take(pa.array(time_order(rows, self._contract))), self._contract)
 
+    def _answers(self, batches: Iterator[pa.Table]) -> Iterator[Scored]:
+        """One for each batch: as an earlier attempt wrote it down, otherwise as the endpoint gives it."""
+        before = Preceding.first(self._before, self._contract)
+        if self._journal is None:
+            yield from self._scorer.score(batches, before)
+            return
+        for scored, rows in zip(self._journal.replay(), batches, strict=False):
+            before = before.then(scored.accepted(rows), self._contract)
+            yield scored
+        for scored in self._scorer.score(batches, before):
+            self._journal.add(scored)
+            yield scored
+
     def _streamed(self) -> Iterator[ScoredChunk]:
         waiting: deque[tuple[Chunk, pa.Table]] = deque()
 
@@ -134,7 +151,7 @@ class TableScoring:
                 waiting.append((chunk, rows))
                 yield rows
 
-        for scored in self._scorer.score(batches(), self._before):
+        for scored in self._answers(batches()):
             chunk, rows = waiting.popleft()
             self._remember(scored.accepted(rows))
             yield _joined(chunk, scored)
@@ -146,7 +163,7 @@ class TableScoring:
         in_time = table.take(pa.array(order))
         slices = (in_time.slice(start, self._chunk_rows) for start in range(0, len(order), self._chunk_rows))
         predictions, refused, done = [], {}, 0
-        for scored in self._scorer.score(slices, self._before):
+        for scored in self._answers(slices):
             self._remember(scored.accepted(in_time.slice(done, scored.predictions.num_rows)))
             self._alive()
             predictions.append(scored.predictions)

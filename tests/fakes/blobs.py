@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import count
 
 from shared.errors import ConflictError, NotFoundError
-from shared.storage import ABSENT, BlobInfo
+from shared.storage import ABSENT, BlobInfo, Blocks
 from tests.fakes.clock import FakeClock
 
 PIECE_BYTES = 1 << 16
@@ -157,6 +157,14 @@ class FakeBlobStore:
             content = {block: known[block] for block in blocks}
             return self._write(container, name, b"".join(known[block] for block in blocks), content_type, None, content)
 
+    def blocks(self, container: str, name: str) -> Blocks:
+        """See `BlobStore.blocks`."""
+        self._begin("blocks", container, name)
+        with self._lock:
+            blob = self._container(container).get(name)
+            staged = self._staged.get((container, name), {})
+            return Blocks(tuple(blob.blocks) if blob else (), frozenset(staged))
+
     def delete(self, container: str, name: str, *, if_match: str | None = None) -> None:
         """See `BlobStore.delete`."""
         self._begin("delete", container, name)
@@ -185,6 +193,12 @@ class FakeBlobStore:
         """The type that the blob was written with."""
         with self._lock:
             return self._blob(container, name).content_type
+
+    def block_contents(self, container: str, name: str) -> list[bytes]:
+        """What the blob's blocks hold, staged or committed."""
+        with self._lock:
+            blob = self._container(container).get(name)
+            return list({**(blob.blocks if blob else {}), **self._staged.get((container, name), {})}.values())
 
     def names(self, container: str) -> list[str]:
         """The container's blobs."""

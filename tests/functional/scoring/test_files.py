@@ -24,14 +24,14 @@ _FILE = table(hourly(101))
 
 
 class _Writes:
-    """Counts the commits of results."""
+    """Counts the results that appear."""
 
     def __init__(self, blobs: FakeBlobStore) -> None:
         self.commits: list[str] = []
         blobs.interruption = self
 
     def __call__(self, operation: str, container: str, name: str) -> None:
-        if (operation, container) == ("commit", RESULTS):
+        if operation in ("commit", "put") and container == RESULTS:
             self.commits.append(name)
 
 
@@ -142,7 +142,7 @@ def test_a_file_comes_back_no_sooner_than_the_endpoint_asked_for(world: World, e
     assert run.not_before == world.clock() + timedelta(minutes=20)
 
 
-@pytest.mark.parametrize("at", ["info x_scored", "stage x_scored", "commit x_scored", "commit x_manifest"])
+@pytest.mark.parametrize("at", ["info x_scored", "stage x_scored", "commit x_scored", "put x_manifest"])
 def test_a_crash_gives_the_claim_back_and_the_next_try_ends_well(world: World, at: str) -> None:
     expected = World.build(world.endpoint).scored("gas/x.csv", _FILE)
     blob = world.drop("gas/x.csv", _FILE)
@@ -252,7 +252,7 @@ def test_a_newer_version_that_was_quicker_keeps_all_its_results(world: World, sl
     quicker = []
 
     def overtake(operation: str, container: str, name: str) -> None:
-        if (operation in ("commit", "delete"), container, name) == (True, RESULTS, slow_at):
+        if (operation in ("commit", "put", "delete"), container, name) == (True, RESULTS, slow_at):
             world.blobs.interruption = None
             quicker.append(other.score("gas/x.csv", newer))
 

@@ -16,7 +16,7 @@ from shared.live import LiveModel
 from shared.naming import INCOMING, RESULTS
 from shared.runs import Run
 from shared.settings import Settings
-from shared.storage import BlobInfo
+from shared.storage import BlobInfo, BlobStore
 from tests.fakes.blobs import FakeBlobStore
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.endpoint import FakeEndpoint
@@ -66,14 +66,14 @@ class World:
         """An app with these settings and nothing in its storage but, unless told otherwise, a live model."""
         clock = FakeClock()
         blobs, queue = FakeBlobStore(clock), FakeQueue()
-        world = cls(endpoint, _app(blobs, queue, clock, settings(**changes)), blobs, queue, clock)
+        world = cls(endpoint, app_over(blobs, queue, clock, settings(**changes)), blobs, queue, clock)
         if live:
             world.go_live()
         return world
 
     def again(self, **changes: Any) -> World:
         """Another instance of the app over the same storage, with other settings."""
-        app = _app(self.blobs, self.queue, self.clock, settings(**changes))
+        app = app_over(self.blobs, self.queue, self.clock, settings(**changes))
         return World(self.endpoint, app, self.blobs, self.queue, self.clock)
 
     def go_live(self, version: str = VERSION, deployment: str = "blue") -> None:
@@ -139,7 +139,8 @@ class World:
             self.app.do(message)
 
 
-def _app(blobs: FakeBlobStore, queue: FakeQueue, clock: FakeClock, chosen: Settings) -> App:
+def app_over(blobs: BlobStore, queue: FakeQueue, clock: FakeClock, chosen: Settings) -> App:
+    """An instance of the app over this storage."""
     return App(chosen, blobs, queue, FakeWorkspace(blobs), lambda fresh: f"token{fresh}", clock, clock.sleep)
 
 

@@ -13,7 +13,7 @@ from azure.storage.queue import QueueServiceClient
 
 from local.azurite import Azurite
 from shared.errors import ConflictError, NotFoundError
-from shared.storage import ABSENT, READ_PIECE_BYTES, AzureBlobStore, AzureQueue, BlobStore
+from shared.storage import ABSENT, READ_PIECE_BYTES, AzureBlobStore, AzureQueue, BlobStore, Blocks
 from tests.fakes.blobs import PIECE_BYTES, FakeBlobStore
 
 _AT_ONCE = 8
@@ -124,6 +124,23 @@ def test_only_the_version_that_was_meant_is_deleted(store: BlobStore, container:
     store.delete(container, "x", if_match=current)
     with pytest.raises(NotFoundError):
         store.info(container, "x")
+
+
+def test_blocks_are_listed_as_they_are_staged_committed_and_discarded(store: BlobStore, container: str) -> None:
+    assert store.blocks(container, "x") == Blocks()
+    for block in ("b-3", "b-1", "b-2"):
+        store.stage(container, "x", block, block.encode())
+    assert store.blocks(container, "x") == Blocks(staged=frozenset({"b-1", "b-2", "b-3"}))
+
+    store.commit(container, "x", ["b-3", "b-1"])
+    assert store.blocks(container, "x") == Blocks(("b-3", "b-1"))
+    store.stage(container, "x", "b-4", b"4")
+    assert store.blocks(container, "x") == Blocks(("b-3", "b-1"), frozenset({"b-4"}))
+
+    store.commit(container, "x", ["b-1", "b-4"])
+    assert store.get(container, "x")[0] == b"b-14"
+    store.put(container, "x", b"in one go")
+    assert store.blocks(container, "x") == Blocks()
 
 
 def test_staged_blocks_are_invisible_until_they_are_committed_in_the_order_named(

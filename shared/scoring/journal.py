@@ -1,0 +1,120 @@
+"""The journal of a run: the endpoint's answers, kept until the file is done, so that no attempt asks for them twice.
+
+An entry holds the predictions of some consecutive batches and why rows were refused, in the order of scoring; it is
+written before a block of the results that shows any of them. Whoever takes the run up again replays the entries: what
+the scored file says of those rows, and the context of the rows behind them, follow from the answers and the input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from shared.errors import NotFoundError
+from shared.naming import STATE
+from shared.runs import Run
+from shared.scoring.scorer import Conversation, Scored
+from shared.storage import BlobStore
+
+REQUEST_IDS_KEPT = 100
+_ENTRY_BYTES = 4 * 1024 * 1024
+_ABOUT = b"dropscore.journal"
+
+
+def discard(blobs: BlobStore, run: Run) -> None:
+    """Removes whatever any attempt of the run wrote down; it has ended, or its answers are of no use any more."""
+    for info in list(blobs.list_blobs(STATE, _folder(run))):
+        blobs.delete(STATE, info.name)
+
+
+class Journal:
+    """The answers that one run got for one plan.
+
+    Args:
+        key: says what the answers follow from (input, model, context, rows per batch); those under another key are
+            left alone.
+        conversation: restored as it was at each entry that is replayed, so that the deployment stays pinned.
+    """
+
+    def __init__(self, blobs: BlobStore, run: Run, key: str, conversation: Conversation) -> None:
+        self._blobs = blobs
+        self._folder = f"{_folder(run)}{key}/"
+        self._conversation = conversation
+        self._batches = 0
+        self._waiting: list[Scored] = []
+        self._first = self._entry()
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier attempt left answers."""
+        return self._first is not None
+
+    def replay(self) -> Iterator[Scored]:
+        """The answers of earlier attempts, from the first batch to the last one that is known without a gap."""
+        entry, self._first = self._first or self._entry(), None
+        while entry is not None:
+            batches, about = entry
+            self._restore(about["conversation"])
+            for batch, refused in zip(batches, about["refused"], strict=True):
+                predictions = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+                yield Scored(predictions, {int(row): why for row, why in refused.items()})
+            self._batches += len(batches)
+            entry = self._entry()
+
+    def add(self, scored: Scored) -> None:
+        """Takes the answer for the next batch; it is kept in memory until there is enough for an entry."""
+        self._waiting.append(scored)
+        if sum(each.predictions.nbytes for each in self._waiting) >= _ENTRY_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        """Makes what was added so far last; where nothing was, does nothing."""
+        if not self._waiting:
+            return
+        known = vars(self._conversation) | {"request_ids": self._conversation.request_ids[:REQUEST_IDS_KEPT]}
+        about = {"refused": [each.refused for each in self._waiting], "conversation": known}
+        self._blobs.put(STATE, self._name(), _encode([each.predictions for each in self._waiting], about))
+        self._batches += len(self._waiting)
+        self._waiting.clear()
+
+    def _name(self) -> str:
+        return f"{self._folder}{self._batches:08d}.arrow"
+
+    def _entry(self) -> tuple[list[pa.RecordBatch], dict[str, Any]] | None:
+        """The entry that begins with the next batch."""
+        try:
+            return _decode(self._blobs.get(STATE, self._name())[0])
+        except NotFoundError:
+            return None
+
+    def _restore(self, known: dict[str, Any]) -> None:
+        for name, value in known.items():
+            setattr(self._conversation, name, value)
+
+
+def _folder(run: Run) -> str:
+    return f"answers/{run.dataset}/{run.id}/"
+
+
+def _encode(answers: list[pa.Table], about: dict[str, Any]) -> bytes:
+    schema = answers[0].schema.with_metadata({_ABOUT: json.dumps(about).encode()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for table in answers:
+            writer.write_batch(_one_batch(table, schema))
+    body: bytes = sink.getvalue().to_pybytes()
+    return body
+
+
+def _one_batch(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
+    """The table as exactly one batch, even where it holds no row: the batches are counted."""
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=schema)
+
+
+def _decode(body: bytes) -> tuple[list[pa.RecordBatch], dict[str, Any]]:
+    with pa.ipc.open_stream(body) as reader:
+        about: dict[str, Any] = json.loads(reader.schema.metadata[_ABOUT])
+        return list(reader), about
