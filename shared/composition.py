@@ -120,6 +120,7 @@ class App:
                 broken.append(error)
         self.revisions.settle_all()
         self.desk.wake_files()
+        self.files.tidy()
         if broken:
             raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
 

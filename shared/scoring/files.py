@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
-from shared.scoring.journal import Journal, discard
+from shared.scoring.journal import Journal, discard, unfinished
 from shared.scoring.results import ResultWriter, about_input, about_time, manifest
 from shared.scoring.revisions import Given, Revisions
 from shared.scoring.scorer import Conversation, Scorer
@@ -134,8 +134,18 @@ class FileScoring:
         run = self._attempt(held)
         if run.state in ENDS:
             with suppress(StorageUnavailableError):  # another delivery may find and remove it
-                discard(self._blobs, run)
+                discard(self._blobs, run.dataset, run.id)
         return run
+
+    def tidy(self) -> None:
+        """Removes what runs left that ended on an instance which died before it could."""
+        for dataset, run in sorted(unfinished(self._blobs)):
+            try:
+                ended = self._runs.load(dataset, run).run.state in ENDS
+            except NotFoundError:
+                ended = True  # removed by an operator
+            if ended:
+                discard(self._blobs, dataset, run)
 
     def _attempt(self, held: Held) -> Run:
         if held.run.state in ENDS or is_claimed(held.run, self._clock()):
@@ -176,7 +186,9 @@ class FileScoring:
         claim.save(run.model_copy(update=again))
         pinned = (run.model or {}).get("deployment") is not None
         if error.code == "model_changed" or (error.code == "endpoint_missing" and not pinned):
-            discard(self._blobs, run)  # nobody can complete these answers: the next try asks for all of them anew
+            discard(
+                self._blobs, run.dataset, run.id
+            )  # nobody can complete these answers: the next try asks for all of them anew
         _log.info("run %s waits: %s", claim.run.id, error, extra=error.where)
 
     def _after_conflict(self, claim: Claim, error: ConflictError) -> Run:

@@ -20,14 +20,21 @@ from shared.scoring.scorer import Conversation, Scored
 from shared.storage import BlobStore
 
 REQUEST_IDS_KEPT = 100
+_ANSWERS = "answers/"
 _ENTRY_BYTES = 4 * 1024 * 1024
 _ABOUT = b"dropscore.journal"
 
 
-def discard(blobs: BlobStore, run: Run) -> None:
+def discard(blobs: BlobStore, dataset: str, run: str) -> None:
     """Removes whatever any attempt of the run wrote down; it has ended, or its answers are of no use any more."""
-    for info in list(blobs.list_blobs(STATE, _folder(run))):
+    for info in list(blobs.list_blobs(STATE, _folder(dataset, run))):
         blobs.delete(STATE, info.name)
+
+
+def unfinished(blobs: BlobStore) -> set[tuple[str, str]]:
+    """Dataset and id of the runs that have answers written down."""
+    places = (info.name.split("/") for info in blobs.list_blobs(STATE, _ANSWERS))
+    return {(dataset, run) for _, dataset, run, *_ in places}
 
 
 class Journal:
@@ -41,7 +48,7 @@ class Journal:
 
     def __init__(self, blobs: BlobStore, run: Run, key: str, conversation: Conversation) -> None:
         self._blobs = blobs
-        self._folder = f"{_folder(run)}{key}/"
+        self._folder = f"{_folder(run.dataset, run.id)}{key}/"
         self._conversation = conversation
         self._batches = 0
         self._waiting: list[Scored] = []
@@ -95,8 +102,8 @@ class Journal:
             setattr(self._conversation, name, value)
 
 
-def _folder(run: Run) -> str:
-    return f"answers/{run.dataset}/{run.id}/"
+def _folder(dataset: str, run: str) -> str:
+    return f"{_ANSWERS}{dataset}/{run}/"
 
 
 def _encode(answers: list[pa.Table], about: dict[str, Any]) -> bytes:

@@ -38,7 +38,7 @@ def fingerprint(found: Survey, contract: DatasetContract, target: Target, before
 
 def _context_digest(found: Survey, contract: DatasetContract, before: pa.Table) -> str:
     """Of those rows alone that may be context: older than the first row or, where each series has its own, the last."""
-    bound = found.first_time if contract.series is None else found.last_time
+    bound = found.last_time if contract.series in found.columns else found.first_time
     if bound is None or before.num_rows == 0:
         return ""
     rows = conform(before, contract)

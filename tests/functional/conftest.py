@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
-from aml.contract import load_contract
-from aml.forest import Scorer, build_pipeline
-from aml.rows import single_series
-from aml.serving import Service
 from tests.fakes.endpoint import FakeEndpoint
-from tests.functional.scoring.world import MODEL, VERSION, World
-
-_HOUR_US = 3_600_000_000
-_TREES = 30
+from tests.fakes.model import small_model
+from tests.functional.scoring.world import World
 
 
 @pytest.fixture(scope="session")
 def running_endpoint() -> Iterator[FakeEndpoint]:
     """One endpoint for the whole run, around a model with few trees."""
-    gas = load_contract("gas")
-    hours = np.arange(30 * 24)
-    values = np.random.default_rng(1).gamma(20, 1.0, len(hours))
-    pipeline = build_pipeline(gas, 0.05).set_params(forest__n_estimators=_TREES)
-    pipeline.fit(single_series(hours * _HOUR_US, values))
-    with FakeEndpoint(Service(gas, Scorer(pipeline), MODEL, VERSION), pipeline).running() as endpoint:
+    with FakeEndpoint(*small_model()).running() as endpoint:
         yield endpoint
 
 

@@ -14,9 +14,10 @@ from shared.naming import DATASETS, INCOMING, RUNS
 from shared.retraining.workspace import ModelVersion
 from shared.version import VERSION as APP_VERSION
 from tests.fakes.endpoint import FakeEndpoint, refusal
+from tests.fakes.model import MODEL, VERSION
 from tests.fakes.workspace import FakeWorkspace
 from tests.functional.doors.doors import Doors
-from tests.functional.scoring.world import MODEL, TRAINING_RUN, VERSION, World, hourly, rows_of, table
+from tests.functional.scoring.world import TRAINING_RUN, World, hourly, rows_of, table
 
 _RECORDS = [{"FechaHora": f"2024-01-01 {hour:02}:00:00", "VolCorrected": 20 + hour / 4} for hour in range(12)]
 _WORKSPACE: dict[str, Any] = {"aml_subscription_id": "s", "aml_resource_group": "g", "aml_workspace_name": "w"}

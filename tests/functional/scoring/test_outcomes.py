@@ -12,7 +12,8 @@ import pytest
 
 from shared.naming import INCOMING, RESULTS
 from tests.fakes.endpoint import FakeEndpoint, Received, Reply, first, refusal
-from tests.functional.scoring.world import MODEL, TRAINING_RUN, VERSION, World, hourly, rows_of, table
+from tests.fakes.model import MODEL, VERSION
+from tests.functional.scoring.world import TRAINING_RUN, World, hourly, rows_of, table
 
 _FILE = table(hourly(101))
 

@@ -20,7 +20,8 @@ from shared.scoring import results as results_module
 from shared.storage import BlobInfo, BlobStore
 from tests.fakes.endpoint import FakeEndpoint, Received, Reply, poisoned_by
 from tests.fakes.frail import Frail, KilledError
-from tests.functional.scoring.world import MODEL, Row, World, app_over, hourly, rows_of, settings, table
+from tests.fakes.model import MODEL
+from tests.functional.scoring.world import Row, World, app_over, hourly, rows_of, settings, table
 
 _ROWS = 71
 _POISON = "-1,25"
@@ -311,3 +312,27 @@ def test_a_result_that_was_removed_after_a_breakdown_is_written_again(endpoint: 
 
     _consistent(world, run, expected)
     assert endpoint.received == []
+
+
+def test_the_timer_removes_what_a_run_left_that_had_ended(endpoint: FakeEndpoint) -> None:
+    world = _world(endpoint)
+    unfinished = world.drop("gas/unfinished.csv", _file(False))
+    _broken_off(world, unfinished)
+    blob = world.drop("gas/x.csv", _file(False))
+
+    def kill(operation: str, container: str, name: str) -> None:
+        if operation == "list_blobs" and name.startswith("answers/"):
+            raise KilledError
+
+    world.blobs.interruption = kill
+    with pytest.raises(KilledError):
+        _deliver(_instance(world, world.blobs), blob)
+    world.blobs.interruption = None
+    left = {info.name.split("/")[2] for info in world.blobs.list_blobs(STATE, "answers/")}
+
+    world.app.files.tidy()
+
+    still = {info.name.split("/")[2] for info in world.blobs.list_blobs(STATE, "answers/")}
+    states = {held.run.id: held.run.state for held in world.app.runs.search()}
+    assert sorted(states[run] for run in left) == ["completed", "scoring"]
+    assert [states[run] for run in still] == ["scoring"]

@@ -20,12 +20,13 @@ from shared.storage import BlobInfo, BlobStore
 from tests.fakes.blobs import FakeBlobStore
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.endpoint import FakeEndpoint
+from tests.fakes.model import MODEL, VERSION
 from tests.fakes.queue import FakeQueue
 from tests.fakes.workspace import FakeWorkspace
 
 GAS = load_contract("gas")
 FIRST = datetime.fromisoformat("2026-03-02")
-MODEL, VERSION, TRAINING_RUN = "iforest_gas", "7", "20261101T000000Z-train-00000000"
+TRAINING_RUN = "20261101T000000Z-train-00000000"
 
 Row = tuple[str, ...]
 
