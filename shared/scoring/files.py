@@ -282,7 +282,6 @@ class FileScoring:
         )
         return about, marked
 
-
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record with the plan, which stays that of the first attempt."""
         target = self._targets.find(claim.run.dataset)

@@ -16,7 +16,8 @@ from shared.naming import RESULTS, TRAINING
 from shared.scoring.bundle import Bundles
 from shared.tables import RecordsSource
 from tests.fakes.endpoint import FakeEndpoint, Mood, Received, Reply, first, poisoned_by, refusal
-from tests.functional.scoring.world import GAS, MODEL, TRAINING_RUN, VERSION, World, hourly, rows_of, table
+from tests.fakes.model import MODEL, VERSION
+from tests.functional.scoring.world import GAS, TRAINING_RUN, World, hourly, rows_of, table
 
 _PLACE = f"gas/{TRAINING_RUN}/model/bundle.joblib"
 _FILE = table([*hourly(60, meter="north"), *hourly(70, meter="south", seed=6)])
