@@ -19,10 +19,11 @@ def running_endpoint() -> Iterator[FakeEndpoint]:
 
 
 @pytest.fixture
-def endpoint(running_endpoint: FakeEndpoint) -> FakeEndpoint:
-    """The endpoint, in a good mood."""
+def endpoint(running_endpoint: FakeEndpoint) -> Iterator[FakeEndpoint]:
+    """The endpoint, in a good mood; whatever mood a test puts it into ends with the test."""
     running_endpoint.calm()
-    return running_endpoint
+    yield running_endpoint
+    running_endpoint.calm()
 
 
 @pytest.fixture
