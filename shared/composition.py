@@ -118,8 +118,8 @@ class App:
             except Exception as error:
                 error.add_note(f"in training run {held.run.id}")
                 broken.append(error)
-        self.revisions.settle_all()
         self.desk.wake_files()
+        self.revisions.settle_all()
         self.files.tidy()
         if broken:
             raise ExceptionGroup(f"{len(broken)} training runs broke", broken)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from aml.contract import DatasetContract, load_contract
+from aml.contract import DatasetContract, contract_names, load_contract
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.naming import STATE
 from shared.runs import Run, RunStore
@@ -117,6 +117,8 @@ class Revisions:
             held = self._runs.load(about["dataset"], about["run"])
         except NotFoundError:
             return self._done(info)  # removed by an operator
+        if about["dataset"] not in contract_names():
+            return self._done(info)  # nobody can score it any more
         if held.run.state in _OPEN:
             return None  # it is looked at once it has ended
         contract = load_contract(about["dataset"])
