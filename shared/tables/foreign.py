@@ -24,7 +24,7 @@ from shared.tables.cells import ColumnRows
 from shared.tables.model import Block, Reject, TableError
 
 PATIENCE_SECONDS = 90.0
-"""How long the reader may be silent while it is waited for; 400,000 rows of a workbook take it 3 s of CPU to begin."""
+"""How long the reader may be silent while it is waited for. 400,000 rows of a workbook take 3 s of CPU."""
 _KEPT = 1 << 16
 
 

@@ -49,6 +49,7 @@ CASES: dict[str, tuple[str, bytes, Mapping[str, object]]] = {
     # delimiters
     "semicolon": ("x.csv", PLAIN.encode(), {"delimiter": ";"}),
     "comma": ("x.csv", _with(mark=","), {"delimiter": ","}),
+    "semicolons-in-fields": ("x.csv", _noted("a|b").replace(";", ",").replace("|", ";").encode(), {"delimiter": ","}),
     "tab": ("x.tsv", _with(mark="\t"), {"delimiter": "\t"}),
     "bar": ("x.txt", _with(mark="|"), {"delimiter": "|"}),
     "excel-sep-line": ("x.csv", b"sep=|\n" + _with(mark="|"), {"delimiter": "|"}),
