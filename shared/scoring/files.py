@@ -249,6 +249,7 @@ class FileScoring:
             return about, marked
         again = {
             "run": run.id,
+            "revision": run.revision,
             "input": about_input(run, task.found),
             "timings": about_time(task.started, self._clock()),
             "requests": {**about["requests"], "count": 0, "ids": []},

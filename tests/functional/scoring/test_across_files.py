@@ -341,6 +341,7 @@ def test_a_file_that_was_dropped_twice_is_revised_as_its_newest_run(world: World
     _drop(world, 2)
     again = _drop(world, 2)
     assert world.manifest(again)["reused"]
+    assert world.manifest(again)["revision"] == 0
 
     _drop(world, 1)
     _settle(world)
