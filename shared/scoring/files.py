@@ -213,6 +213,7 @@ class FileScoring:
     def _score(self, claim: Claim) -> None:
         task = self._task(claim)
         standing = Standing.of(self._blobs, task.drop)
+        standing.require_own(claim.run, self._blobs)
         if standing.answers(claim.run, task.key, task.target, self._blobs):
             about, marked = self._reused(claim.run, task, standing)
         else:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from aml.contract import DatasetContract
-from shared.errors import NotFoundError
-from shared.naming import RESULTS, Drop
+from shared.errors import InvalidInputError, NotFoundError
+from shared.naming import INCOMING, RESULTS, Drop
 from shared.runs import Run
 from shared.scoring.context import conform
 from shared.scoring.targets import Target
@@ -70,6 +70,25 @@ class Standing:
             found = {}  # not ours: it is replaced
         return cls(found if isinstance(found, dict) else {}, info.etag)
 
+    def require_own(self, run: Run, blobs: BlobStore) -> None:
+        """Whether the results are this file's to write: two files that are there never replace each other's.
+
+        It can happen to one at the root of `incoming` and one of the same name in its dataset's folder.
+
+        Raises:
+            InvalidInputError: ``results_taken``, the results beside it are those of another file, which is still there.
+        """
+        owner = (self.manifest.get("input") or {}).get("blob", run.blob)
+        container, _, name = owner.partition("/")
+        if owner == run.blob or container != INCOMING or _etag(blobs, INCOMING, name) is None:
+            return
+        raise InvalidInputError(
+            "results_taken",
+            f"The results of {run.blob} would replace those of {owner}, which is still there. Drop it under another "
+            "name, or remove the other file and ask for this one again.",
+            blob=run.blob,
+        )
+
     def answers(self, run: Run, key: str, target: Target, blobs: BlobStore) -> bool:
         """Whether the results beside it are, to the byte, what scoring the run's file now would give.
 
@@ -90,7 +109,11 @@ class Standing:
 
 
 def _stands(blobs: BlobStore, output: dict[str, Any]) -> bool:
+    return bool(_etag(blobs, RESULTS, output["blob"].removeprefix(f"{RESULTS}/")) == output["etag"])
+
+
+def _etag(blobs: BlobStore, container: str, name: str) -> str | None:
     try:
-        return bool(blobs.info(RESULTS, output["blob"].removeprefix(f"{RESULTS}/")).etag == output["etag"])
+        return blobs.info(container, name).etag
     except NotFoundError:
-        return False
+        return None

@@ -262,3 +262,22 @@ def test_rows_without_any_prediction_are_errors(world: World, endpoint: FakeEndp
     assert run.counts is not None
     assert (run.counts["scored"], run.counts["errors"]) == (29, 1)
     assert rows_of(world.result("gas/x_scored.csv"))[1][4] == "The endpoint gave no prediction for this row."
+
+
+def test_two_files_that_are_there_never_replace_each_others_results(world: World) -> None:
+    first, name = world.scored("gas/gas_raw_20260302.csv", _FILE), "gas/gas_raw_20260302_scored.csv"
+
+    other = world.score("gas_raw_20260302.csv", table(hourly(7)))
+
+    assert (other.state, other.error and other.error.code) == ("failed", "results_taken")
+    assert world.result(name) == first
+
+
+def test_results_of_a_file_that_is_gone_may_be_replaced(world: World) -> None:
+    world.scored("gas/gas_raw_20260302.csv", _FILE)
+    world.blobs.delete(INCOMING, "gas/gas_raw_20260302.csv")
+
+    run = world.score("gas_raw_20260302.csv", table(hourly(7)))
+
+    assert run.state == "completed"
+    assert len(rows_of(world.result("gas/gas_raw_20260302_scored.csv"))) == 7
