@@ -31,8 +31,9 @@ def init() -> None:
     bundle = open_bundle(find_bundle(Path(os.environ["AZUREML_MODEL_DIR"])))
     name = os.environ.get("DROPSCORE_MODEL_NAME", "")
     version = os.environ.get("DROPSCORE_MODEL_VERSION", "")
-    _in_service[:] = [Service(bundle.contract, Scorer(bundle.pipeline), name, version)]
-    _log.info("serving %s version %s with %s", name, version, bundle.versions)
+    scorer = Scorer(bundle.pipeline)
+    _in_service[:] = [Service(bundle.contract, scorer, name, version)]
+    _log.info("serving %s version %s, forest %s, with %s", name, version, scorer.evaluation, bundle.versions)
 
 
 @rawhttp  # type: ignore[untyped-decorator] # the server's library has no type information

@@ -92,7 +92,11 @@ class Service:
         table = _read_stream(body)
         predictions = self.predict(rows_from_table(table, self.contract), _context_rows(table))
         kinds = [(column.name, _ARROW_TYPES[column.type]) for column in self.contract.predictions]
-        metadata = {"dropscore.model": self.name, "dropscore.version": self.version}
+        metadata = {
+            "dropscore.model": self.name,
+            "dropscore.version": self.version,
+            "dropscore.evaluation": self.scorer.evaluation,
+        }
         schema = pa.schema(kinds, metadata=metadata)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, schema) as writer:

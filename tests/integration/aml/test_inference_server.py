@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,23 +85,33 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def endpoint(python: Path, snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Endpoint]:
-    folder = tmp_path_factory.mktemp("endpoint")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("endpoint")
+
+
+@pytest.fixture(scope="module")
+def endpoint(python: Path, snapshot: Path, folder: Path) -> Iterator[_Endpoint]:
     rows = _hourly(days=20)
     pyarrow.parquet.write_table(_table(rows), folder / "data.parquet")
     registered = folder / "model_dir" / "model"  # a registered folder keeps its name inside the model directory
     trained = _train(python, snapshot, folder / "data.parquet", registered)
     assert trained.returncode == 0, trained.stderr
+    with _served(python, snapshot, folder, workers=1) as url:
+        yield _Endpoint(url, Scorer(open_bundle(registered / "bundle.joblib").pipeline), rows)
+
+
+@contextmanager
+def _served(python: Path, snapshot: Path, folder: Path, workers: int, **environment: str) -> Iterator[str]:
     port, health_port = free_ports(2)
     command: list[str | Path] = [python.parent / "azmlinfsrv", "--entry_script", snapshot / "aml/score.py"]
-    command += ["--model_dir", folder / "model_dir", "--worker_count", "1"]
+    command += ["--model_dir", folder / "model_dir", "--worker_count", str(workers)]
     command += ["--port", str(port), "--health_port", str(health_port)]
-    names = {"DROPSCORE_MODEL_NAME": "iforest_gas", "DROPSCORE_MODEL_VERSION": "3"}
+    names = {"DROPSCORE_MODEL_NAME": "iforest_gas", "DROPSCORE_MODEL_VERSION": "3", **environment}
     server = start("azmlinfsrv", command, log=folder / "log", env={**os.environ, **names}, cwd=folder)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _healthy(url), server, timeout=60)
-        yield _Endpoint(url, Scorer(open_bundle(registered / "bundle.joblib").pipeline), rows)
+        yield url
     finally:
         server.stop()
 
@@ -126,9 +137,25 @@ def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpo
     table = pa.concat_tables(answers)
 
     scores = endpoint.scorer.scores(endpoint.rows)
-    assert table.schema.metadata == {b"dropscore.model": b"iforest_gas", b"dropscore.version": b"3"}
+    assert table.schema.metadata == {
+        b"dropscore.model": b"iforest_gas",
+        b"dropscore.version": b"3",
+        b"dropscore.evaluation": endpoint.scorer.evaluation.encode(),
+    }
     assert table["anomaly_score"].to_pylist() == scores.tolist()
     assert table["anomaly"].to_pylist() == endpoint.scorer.anomalies(scores).tolist()
+
+
+def test_without_compiled_code_the_same_bits_are_served_and_the_answer_says_so(
+    endpoint: _Endpoint, python: Path, snapshot: Path, folder: Path
+) -> None:
+    with _served(python, snapshot, folder, workers=2, DROPSCORE_COMPILED_FOREST="off") as url:
+        walked = pa.ipc.open_stream(replace(endpoint, url=url).post(_stream(_table(endpoint.rows)), _ARROW).content)
+        table = walked.read_all()
+
+    compiled = pa.ipc.open_stream(endpoint.post(_stream(_table(endpoint.rows)), _ARROW).content).read_all()
+    assert table.schema.metadata[b"dropscore.evaluation"] == b"scikit-learn"
+    assert table.equals(compiled, check_metadata=False)
 
 
 def test_json_speaks_the_earlier_systems_contract_with_the_same_numbers(endpoint: _Endpoint) -> None:

@@ -77,7 +77,11 @@ def test_arrow_answers_with_the_contracts_columns_and_says_which_model(service: 
         ("anomaly", pa.int64()),
         ("anomaly_score", pa.float64()),
     ]
-    assert table.schema.metadata == {b"dropscore.model": b"iforest_gas", b"dropscore.version": b"7"}
+    assert table.schema.metadata == {
+        b"dropscore.model": b"iforest_gas",
+        b"dropscore.version": b"7",
+        b"dropscore.evaluation": service.scorer.evaluation.encode(),
+    }
     scores = service.scorer.scores(training_rows)
     assert np.array_equal(table["anomaly_score"].to_numpy(), scores)
     assert np.array_equal(table["anomaly"].to_numpy(), service.scorer.anomalies(scores))
