@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 from azure.storage.blob import BlobServiceClient
 
+from benchmarks import model
 from local.cloud import LocalCloud
 from local.environments import ensure_environment
 from local.installing import ENVIRONMENTS, ROOT
@@ -249,6 +250,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(report(results))
+    print("\n" + model.measure())
     return 0
 
 

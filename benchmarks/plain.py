@@ -1,4 +1,4 @@
-"""The plain script: pandas reads the CSV, the same pipeline scores it in process, pandas writes it.
+"""The plain script: pandas reads the CSV, the same pipeline scores it by scikit-learn, pandas writes it.
 
 Runs in the model's environment: ``python -m benchmarks.plain BUNDLE INPUT OUTPUT`` prints one JSON object with the
 seconds of its work (without starting Python and importing) and its peak memory in bytes.
@@ -17,18 +17,16 @@ import pyarrow as pa
 
 from aml.bundle import open_bundle
 from aml.columns import rows_from_table
-from aml.forest import Scorer
 
 
 def main(bundle: Path, source: Path, target: Path) -> None:
     """Scores `source` into `target` and prints the figures."""
     opened = open_bundle(bundle)
-    scorer = Scorer(opened.pipeline)
     began = time.perf_counter()
     frame = pd.read_csv(source, parse_dates=["FechaHora"])
     rows = rows_from_table(pa.Table.from_pandas(frame, preserve_index=False), opened.contract).rows
-    scores = scorer.scores(rows)
-    frame["anomaly"] = scorer.anomalies(scores)
+    scores = -opened.pipeline.score_samples(rows)
+    frame["anomaly"] = (scores > -opened.pipeline.named_steps["forest"].offset_).astype(int)
     frame["anomaly_score"] = scores
     frame.to_csv(target, sep=";", index=False)
     seconds = time.perf_counter() - began
