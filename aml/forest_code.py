@@ -89,8 +89,7 @@ class _MachineCode:
         )
         module = binding.parse_assembly(_module(features, side_by_side, in_registers))
         module.verify()
-        passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=1))
-        passes.getModulePassManager().run(module, passes)
+        # What is written below is as fast without LLVM's optimising passes, which would double the time this takes.
         self._engine = binding.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         address, number = ctypes.c_void_p, ctypes.c_int64

@@ -33,7 +33,9 @@ def init() -> None:
     version = os.environ.get("DROPSCORE_MODEL_VERSION", "")
     scorer = Scorer(bundle.pipeline)
     _in_service[:] = [Service(bundle.contract, scorer, name, version)]
-    _log.info("serving %s version %s, forest %s, with %s", name, version, scorer.evaluation, bundle.versions)
+    _log.info("serving %s version %s with %s", name, version, bundle.versions)
+    if scorer.evaluation != "compiled":
+        _log.warning("%s evaluates the forest: the same scores, many times slower", scorer.evaluation)
 
 
 @rawhttp  # type: ignore[untyped-decorator] # the server's library has no type information
