@@ -40,7 +40,7 @@ from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
-from shared.tables import REJECTS_HEADER, Survey, render_header, render_rejects, scored_header, survey
+from shared.tables import REJECTS_HEADER, Kept, Survey, render_header, render_rejects, scored_header, survey
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class _Task:
     drop: Drop
     contract: DatasetContract
     source: BlobSource
+    kept: Kept
     found: Survey
     target: Target
     given: Given
@@ -211,7 +212,10 @@ class FileScoring:
             return None
 
     def _score(self, claim: Claim) -> None:
-        task = self._task(claim)
+        with Kept() as kept:
+            self._take_through(claim, self._task(claim, kept))
+
+    def _take_through(self, claim: Claim, task: _Task) -> None:
         standing = Standing.of(self._blobs, task.drop)
         standing.require_own(claim.run, self._blobs)
         if standing.answers(claim.run, task.key, task.target, self._blobs):
@@ -225,7 +229,7 @@ class FileScoring:
         self._finish(claim, task.drop, about)
         self._revisions.settle(claim.run.dataset, marked)
 
-    def _task(self, claim: Claim) -> _Task:
+    def _task(self, claim: Claim, kept: Kept) -> _Task:
         started, run = self._clock(), claim.run
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
@@ -233,11 +237,11 @@ class FileScoring:
         if self._current_etag(drop) != run.etag:
             raise ConflictError("blob_changed", f"The file {run.blob} was replaced or removed.", blob=run.blob)
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
-        found = survey(source, contract)
+        found = survey(source, contract, kept)
         target = self._target(claim)
         given = self._revisions.context(run, contract, source, found)
         key = fingerprint(found, contract, target, given.rows)
-        return _Task(drop, contract, source, found, target, given, key, started)
+        return _Task(drop, contract, source, kept, found, target, given, key, started)
 
     def _reused(self, run: Run, task: _Task, standing: Standing) -> tuple[dict[str, Any], list[str]]:
         """The manifest where the results are there already: a former run's, or its own that died before its record.
@@ -268,7 +272,9 @@ class FileScoring:
             in_flight = self._settings.score_requests_in_flight
             scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)
             before = task.given.rows
-            table = TableScoring(task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal)
+            table = TableScoring(
+                task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept
+            )
             outputs = self._write(claim, task, table, journal)
         marked = self._revisions.scored(claim.run, task.contract, task.given, table.latest)
         about = manifest(

@@ -15,7 +15,7 @@ from shared.scoring import wire
 from shared.scoring.context import Preceding, conform, no_rows, tail, time_order
 from shared.scoring.journal import Journal
 from shared.scoring.scorer import Scored, Scorer
-from shared.tables import Cells, Chunk, Reject, Source, Survey, read, render_predictions, render_scored
+from shared.tables import Cells, Chunk, Kept, Reject, Source, Survey, read, render_predictions, render_scored
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class TableScoring:
         before: what is known from before the table's rows, see `History.before`.
         alive: called now and then while no chunk can be handed out yet.
         journal: where earlier attempts left their answers, and this one leaves its own.
+        kept: what the survey has kept of the rows.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class TableScoring:
         chunk_rows: int,
         alive: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._source = source
         self._survey = survey
@@ -104,6 +106,7 @@ class TableScoring:
         self._chunk_rows = chunk_rows
         self._alive = alive
         self._journal = journal
+        self._kept = kept
         self.counts = Counts()
         self.latest = no_rows(contract)
 
@@ -121,9 +124,11 @@ class TableScoring:
                 f"{self._survey.name}: {self._survey.data_rows} data rows went in and {self.counts.rows} came out"
             )
 
-    def _read(self) -> Iterator[tuple[Chunk, pa.Table]]:
-        for chunk in read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows):
-            yield chunk, conform(pa.Table.from_batches([chunk.batch]), self._contract)
+    def _read(self) -> Iterator[Chunk]:
+        return read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows, kept=self._kept)
+
+    def _typed(self, chunk: Chunk) -> pa.Table:
+        return conform(pa.Table.from_batches([chunk.batch]), self._contract)
 
     def _remember(self, rows: pa.Table) -> None:
         if self._contract.context_rows:
@@ -147,7 +152,8 @@ class TableScoring:
         waiting: deque[tuple[Chunk, pa.Table]] = deque()
 
         def batches() -> Iterator[pa.Table]:
-            for chunk, rows in self._read():
+            for chunk in self._read():
+                rows = self._typed(chunk)
                 waiting.append((chunk, rows))
                 yield rows
 
@@ -158,7 +164,7 @@ class TableScoring:
 
     def _sorted(self) -> Iterator[ScoredChunk]:
         """Holds the typed columns of the whole table (16 bytes a row for gas), not its text, which is read again."""
-        table = pa.concat_tables([rows for _, rows in self._read()]).combine_chunks()
+        table = pa.concat_tables(map(self._typed, self._read())).combine_chunks()
         order = time_order(table, self._contract)
         in_time = table.take(pa.array(order))
         slices = (in_time.slice(start, self._chunk_rows) for start in range(0, len(order), self._chunk_rows))
@@ -173,7 +179,7 @@ class TableScoring:
         back[order] = np.arange(len(order))
         in_file = pa.concat_tables(predictions).take(pa.array(back))
         start = 0
-        for chunk in read(self._source, self._survey, self._contract, rows_per_chunk=self._chunk_rows):
+        for chunk in self._read():
             stop = start + chunk.batch.num_rows
             why = {row - start: reason for row, reason in refused.items() if start <= row < stop}
             yield _joined(chunk, Scored(in_file.slice(start, stop - start), why))

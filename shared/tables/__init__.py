@@ -7,6 +7,7 @@ for chunk in read(source, found, contract, rows_per_chunk=20_000):  # second pas
 """
 
 from shared.tables.cells import Cells
+from shared.tables.kept import Kept
 from shared.tables.model import (
     BytesSource,
     Chunk,
@@ -39,6 +40,7 @@ __all__ = [
     "Chunk",
     "Dialect",
     "Example",
+    "Kept",
     "Range",
     "RecordsSource",
     "Reject",

@@ -69,20 +69,20 @@ class LineRows:
     """
 
     def __init__(self, data: bytes, starts: NDArray[np.int64], width: int) -> None:
-        self._data = data
-        self._starts = starts
-        self._width = width
+        self.data = data
+        self.starts = starts
+        self.width = width
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return len(self.starts) - 1
 
     def __iter__(self) -> Iterator[list[str]]:
-        return (line.split(DELIMITER) for line in self._data.decode().split("\n")[:-1])
+        return (line.split(DELIMITER) for line in self.data.decode().split("\n")[:-1])
 
     @property
     def size(self) -> int:
         """See `Rows`."""
-        return len(self._data)
+        return len(self.data)
 
     def columns(self, positions: Sequence[int]) -> list[Any]:
         """See `Rows`."""
@@ -90,9 +90,9 @@ class LineRows:
             return [pa.array([], pa.string()) for _ in positions]
         names = [str(position) for position in positions]
         table = csv.read_csv(
-            pa.BufferReader(self._data),
+            pa.BufferReader(self.data),
             csv.ReadOptions(
-                use_threads=False, block_size=len(self._data) + 1, column_names=list(map(str, range(self._width)))
+                use_threads=False, block_size=len(self.data) + 1, column_names=list(map(str, range(self.width)))
             ),
             csv.ParseOptions(delimiter=DELIMITER, quote_char=False, ignore_empty_lines=False),
             csv.ConvertOptions(check_utf8=False, include_columns=names, column_types=dict.fromkeys(names, pa.string())),
@@ -101,16 +101,16 @@ class LineRows:
 
     def written(self) -> Any:
         """See `Rows`."""
-        data = self._data.replace(b"\n", b"")
-        offsets = (self._starts - np.arange(len(self._starts))).astype(np.int32)
+        data = self.data.replace(b"\n", b"")
+        offsets = (self.starts - np.arange(len(self.starts))).astype(np.int32)
         return pa.StringArray.from_buffers(len(self), pa.py_buffer(offsets), pa.py_buffer(data))
 
     def part(self, start: int, stop: int) -> LineRows:
         """See `Rows`."""
         if (start, stop) == (0, len(self)):
             return self
-        starts = self._starts[start : stop + 1]
-        return LineRows(self._data[starts[0] : starts[-1]], starts - starts[0], self._width)
+        starts = self.starts[start : stop + 1]
+        return LineRows(self.data[starts[0] : starts[-1]], starts - starts[0], self.width)
 
 
 @dataclass(frozen=True)

@@ -75,20 +75,25 @@ class Splitter:
         Raises:
             TableError: `bad_header` when the first line is broken.
         """
-        returns = text.count("\r\n")
-        for end, count in (
-            ("\r\n", returns),
-            ("\n", text.count("\n") - returns),
-            ("\r", text.count("\r") - returns if "\r" in text else 0),
-        ):
-            if count:
-                self.ends.add(end)
+        self._note_ends(text)
         if '"' in text or self._carry or self._line < self._alone:
             self.quoted = self.quoted or '"' in text
             return self._split_quoted(text, last)
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
+        while self.header is None and (cut := text.find("\n") + 1):
+            self._split_plain(text[:cut])  # the header by itself, or a blank line before it
+            text = text[cut:]
         return self._split_evenly(text) or self._split_plain(text)
+
+    def _note_ends(self, text: str) -> None:
+        returns = text.count("\r\n") if "\r" in text else 0
+        if returns:
+            self.ends.add("\r\n")
+        if "\n" in text and (not returns or text.count("\n") > returns):
+            self.ends.add("\n")
+        if "\r" in text and text.count("\r") > returns:
+            self.ends.add("\r")
 
     def _split_evenly(self, text: str) -> Block | None:
         """Lines that are all as wide as the header, left whole; None when they are not."""

@@ -2,75 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
 
 from aml.contract import DatasetContract
 from shared.tables.cells import Cells, Rows
 from shared.tables.containers import open_table
+from shared.tables.kept import Kept, Portion, Understood
 from shared.tables.model import Chunk, Reject, Source, Survey, TableError
-from shared.tables.typed import batch_of, text_columns, typed
+from shared.tables.typed import text_columns, understand
+
+Part = tuple[Rows, Understood]
 
 _MANY_REJECTS = 10_000
 _CHUNK_BYTES = 8 << 20
 """Of text; a chunk that has reached it ends with the block that is being read."""
 
 
-def read(source: Source, survey: Survey, contract: DatasetContract, *, rows_per_chunk: int) -> Iterator[Chunk]:
+def read(
+    source: Source, survey: Survey, contract: DatasetContract, *, rows_per_chunk: int, kept: Kept | None = None
+) -> Iterator[Chunk]:
     """The file's rows in order, at most `rows_per_chunk` at a time, and fewer where they are long. Where very many
     lines are rejected, chunks of rejects alone come between.
 
     Rows, errors and rejects, taken together, do not depend on `rows_per_chunk` nor on the size of the source's pieces,
     and there are `survey.rows` and `survey.rejected` of them.
 
+    Args:
+        kept: what the survey has kept; where it is whole, the source is not asked again.
+
     Raises:
         TableError: `changed_file` when the source no longer holds what was surveyed.
     """
     if rows_per_chunk < 1:
         raise ValueError("rows_per_chunk must be at least 1")
+    portions = kept.portions() if kept is not None and kept.whole else _portions(source, survey, contract)
     rows = rejected = 0
-    for index, (cells, rejects) in enumerate(_cut(source, survey, contract, rows_per_chunk)):
-        columns = text_columns(cells, survey.columns, contract)
-        found = typed(columns, survey.dialect, len(cells))
-        errors = [""] * len(cells)
-        for at, problem in found.problems.items():
-            errors[at] = problem
-        batch = batch_of(found, survey.columns, contract)
-        yield Chunk(index, rows, cells, batch, found.usable, errors, rejects)
-        rows += len(cells)
+    for index, (parts, rejects) in enumerate(_cut(portions, rows_per_chunk)):
+        chunk = _chunk(index, rows, parts, rejects, survey, contract)
+        yield chunk
+        rows += len(chunk.cells)
         rejected += len(rejects)
     if (rows, rejected) != (survey.rows, survey.rejected):
         raise _changed(survey)
 
 
-def _cut(source: Source, survey: Survey, contract: DatasetContract, size: int) -> Iterator[tuple[Cells, list[Reject]]]:
-    """Rows in portions of at most `size`, each with the rejects met before the next portion began."""
+def _chunk(
+    index: int, first_row: int, parts: list[Part], rejects: list[Reject], survey: Survey, contract: DatasetContract
+) -> Chunk:
+    cells = Cells([rows for rows, _ in parts])
+    errors = [""] * len(cells)
+    begin = 0
+    for rows, understood in parts:
+        for at, problem in understood.problems.items():
+            errors[begin + at] = problem
+        begin += len(rows)
+    if not parts:
+        nothing = understand(text_columns(cells, survey.columns, contract), survey.dialect, 0, survey.columns, contract)
+        return Chunk(index, first_row, cells, nothing.batch, nothing.usable, errors, rejects)
+    batch = pa.concat_batches([understood.batch for _, understood in parts])
+    usable = np.concatenate([understood.usable for _, understood in parts])
+    return Chunk(index, first_row, cells, batch, usable, errors, rejects)
+
+
+def _portions(source: Source, survey: Survey, contract: DatasetContract) -> Iterator[Portion]:
+    """The file's rows, read again."""
     dialect = survey.dialect
-    parts: list[Rows] = []
-    held = weight = 0
-    rejects: list[Reject] = []
     try:
         opened = open_table(source, contract, encoding=dialect.encoding, delimiter=dialect.delimiter)
         with opened as table:
             if tuple(table.header) != survey.header:
                 raise _changed(survey)
             for block in table.blocks():
-                rejects += block.rejects
-                if len(rejects) >= max(size, _MANY_REJECTS):
-                    # A file of nothing but rejects must not be gathered in memory.
-                    yield Cells(), rejects
-                    rejects = []
-                start = 0
-                while start < len(block.rows):
-                    stop = min(len(block.rows), start + size - held)
-                    parts.append(block.rows.part(start, stop))
-                    held, weight, start = held + stop - start, weight + parts[-1].size, stop
-                    if held == size or weight >= _CHUNK_BYTES:
-                        yield Cells(parts), rejects
-                        parts, rejects, held, weight = [], [], 0, 0
+                columns = text_columns(block.rows, survey.columns, contract)
+                understood = understand(columns, dialect, len(block.rows), survey.columns, contract)
+                yield Portion(block.rows, block.rejects, understood)
     except UnicodeDecodeError as error:
         raise _changed(survey) from error
+
+
+def _cut(portions: Iterable[Portion], size: int) -> Iterator[tuple[list[Part], list[Reject]]]:
+    """Rows in lots of at most `size`, each with the rejects met before the next lot began."""
+    parts: list[Part] = []
+    held = weight = 0
+    rejects: list[Reject] = []
+    for portion in portions:
+        rejects += portion.rejects
+        if len(rejects) >= max(size, _MANY_REJECTS):
+            # A file of nothing but rejects must not be gathered in memory.
+            yield [], rejects
+            rejects = []
+        start = 0
+        while start < len(portion.rows):
+            stop = min(len(portion.rows), start + size - held)
+            rows = portion.rows.part(start, stop)
+            parts.append((rows, portion.understood.part(start, stop)))
+            held, weight, start = held + stop - start, weight + rows.size, stop
+            if held == size or weight >= _CHUNK_BYTES:
+                yield parts, rejects
+                parts, rejects, held, weight = [], [], 0, 0
     if parts or rejects:
-        yield Cells(parts), rejects
+        yield parts, rejects
 
 
 def _changed(survey: Survey) -> TableError:

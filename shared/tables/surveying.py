@@ -13,21 +13,25 @@ from numpy.typing import NDArray
 
 from aml.contract import ContractError, DatasetContract
 from shared.tables.containers import Table, open_table
+from shared.tables.kept import Kept, Portion, Understood
 from shared.tables.model import Block, Dialect, Example, Range, Source, Survey, TableError
 from shared.tables.numbers import NumberEvidence
 from shared.tables.streams import Digest, weaker_encoding
 from shared.tables.times import TimeEvidence
-from shared.tables.typed import TextColumn, TypedRows, text_columns, typed
+from shared.tables.typed import TextColumn, TypedRows, batch_of, text_columns, typed
 
 _EXAMPLES = 5
 
 
-def survey(source: Source, contract: DatasetContract) -> Survey:
+def survey(source: Source, contract: DatasetContract, kept: Kept | None = None) -> Survey:
     """Look over the whole file, in memory that does not grow with it.
 
     One pass is enough for nearly every file: it reads under what the first block says of decimals and day order, and
     gathers the evidence of all of it. Where the whole file says otherwise, it is read a second time under that; and
     again where some byte shows that the text is not UTF-8. The result is a function of the file's bytes and name alone.
+
+    Args:
+        kept: takes in what is understood of the rows, for `read`.
 
     Raises:
         TableError: the file is no table for this contract, or nothing in it can be scored.
@@ -35,7 +39,7 @@ def survey(source: Source, contract: DatasetContract) -> Survey:
     encoding: str | None = None
     settled: Dialect | None = None
     while True:
-        look = _Look(source, contract, encoding, settled)
+        look = _Look(source, contract, encoding, settled, kept)
         try:
             look.take()
         except UnicodeDecodeError as error:
@@ -111,12 +115,18 @@ class _Look:
     """One pass. `settled` afterwards tells whether it was made under the dialect that the whole file speaks for."""
 
     def __init__(
-        self, source: Source, contract: DatasetContract, encoding: str | None, dialect: Dialect | None
+        self,
+        source: Source,
+        contract: DatasetContract,
+        encoding: str | None,
+        dialect: Dialect | None,
+        kept: Kept | None,
     ) -> None:
         self._source = source
         self._contract = contract
         self._encoding = encoding
         self._under = dialect
+        self._kept = kept
         self._digest = Digest()
         self._counts = _Counts()
         self._numbers = NumberEvidence()
@@ -125,6 +135,8 @@ class _Look:
 
     def take(self) -> None:
         known = self._under
+        if self._kept is not None:
+            self._kept.restart()
         opened = open_table(
             self._source,
             self._contract,
@@ -146,7 +158,11 @@ class _Look:
             self._weigh(columns, block)
         if self._under is None or (weighing and not self._counts.rows):
             self._under = self._decide()
-        self._counts.add(block, typed(columns, self._under, len(block.rows)), self._contract)
+        rows = typed(columns, self._under, len(block.rows))
+        self._counts.add(block, rows, self._contract)
+        if self._kept is not None:
+            understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems)
+            self._kept.add(Portion(block.rows, block.rejects, understood))
 
     def _weigh(self, columns: Sequence[TextColumn], block: Block) -> None:
         for text in columns:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aml.contract import Column, DatasetContract
 from shared.tables.cells import Cells, Rows
+from shared.tables.kept import Understood
 from shared.tables.model import Dialect
 from shared.tables.numbers import Verdict, read_numbers
 from shared.tables.shapes import Shaped, shape
@@ -90,6 +91,14 @@ def batch_of(rows: TypedRows, positions: Mapping[str, int], contract: DatasetCon
         names.append(name)
         arrays.append(array if everything else array.filter(pa.array(rows.usable)))
     return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def understand(
+    columns: Iterable[TextColumn], dialect: Dialect, size: int, positions: Mapping[str, int], contract: DatasetContract
+) -> Understood:
+    """Read `size` rows under a settled dialect, and keep of them what is passed on."""
+    rows = typed(columns, dialect, size)
+    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems)
 
 
 def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dialect) -> None:
