@@ -38,6 +38,7 @@ from shared.scoring.sizing import RequestSize
 from shared.scoring.standing import Standing, fingerprint
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
+from shared.scoring.uploads import Uploads
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
 from shared.tables import REJECTS_HEADER, Kept, Survey, render_header, render_rejects, scored_header, survey
@@ -234,8 +235,6 @@ class FileScoring:
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
         contract = load_contract(drop.dataset)
-        if self._current_etag(drop) != run.etag:
-            raise ConflictError("blob_changed", f"The file {run.blob} was replaced or removed.", blob=run.blob)
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
         found = survey(source, contract, kept)
         target = self._target(claim)
@@ -266,8 +265,8 @@ class FileScoring:
         """Scores the file, commits the results and keeps its tail; the manifest, and the runs that it marked."""
         rows = (claim.run.plan or {})["rows_per_batch"]
         conversation = Conversation(deployment=task.target.deployment, wire=self._settings.score_wire)
-        journal = Journal(self._blobs, claim.run, f"{task.key[:32]}-{rows}", conversation)
-        with closing(self._targets.connect(task.target)) as client:
+        with closing(self._targets.connect(task.target)) as client, Uploads() as uploads:
+            journal = Journal(self._blobs, claim.run, f"{task.key[:32]}-{rows}", conversation, uploads)
             size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
             in_flight = self._settings.score_requests_in_flight
             scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)
@@ -275,7 +274,7 @@ class FileScoring:
             table = TableScoring(
                 task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept
             )
-            outputs = self._write(claim, task, table, journal)
+            outputs = self._write(claim, task, table, journal, uploads)
         marked = self._revisions.scored(claim.run, task.contract, task.given, table.latest)
         about = manifest(
             claim.run,
@@ -298,10 +297,12 @@ class FileScoring:
         claim.note(model=model, plan=plan)
         return target
 
-    def _write(self, claim: Claim, task: _Task, table: TableScoring, journal: Journal) -> list[dict[str, Any]]:
+    def _write(
+        self, claim: Claim, task: _Task, table: TableScoring, journal: Journal, uploads: Uploads
+    ) -> list[dict[str, Any]]:
         drop, found, contract = task.drop, task.found, task.contract
-        scored = ResultWriter(self._blobs, drop.result("scored.csv"), task.key, journal)
-        rejected = ResultWriter(self._blobs, drop.result("rejected.csv"), task.key, journal)
+        scored = ResultWriter(self._blobs, drop.result("scored.csv"), task.key, journal, uploads)
+        rejected = ResultWriter(self._blobs, drop.result("rejected.csv"), task.key, journal, uploads)
         scored.write(render_header(scored_header(found.header, prediction_names(contract))))
         for chunk in table.chunks():
             scored.write(chunk.render())

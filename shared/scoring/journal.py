@@ -17,12 +17,15 @@ from shared.errors import NotFoundError
 from shared.naming import STATE
 from shared.runs import Run
 from shared.scoring.scorer import Conversation, Scored
+from shared.scoring.uploads import Uploads
 from shared.storage import BlobStore
 
 REQUEST_IDS_KEPT = 100
 _ANSWERS = "answers/"
 _ENTRY_BYTES = 4 * 1024 * 1024
 _ABOUT = b"dropscore.journal"
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+"""Flags all but vanish; it costs next to nothing where it does not help."""
 
 
 def discard(blobs: BlobStore, dataset: str, run: str) -> None:
@@ -44,10 +47,12 @@ class Journal:
         key: says what the answers follow from (input, model, context, rows per batch); those under another key are
             left alone.
         conversation: restored as it was at each entry that is replayed, so that the deployment stays pinned.
+        uploads: through which entries are written.
     """
 
-    def __init__(self, blobs: BlobStore, run: Run, key: str, conversation: Conversation) -> None:
+    def __init__(self, blobs: BlobStore, run: Run, key: str, conversation: Conversation, uploads: Uploads) -> None:
         self._blobs = blobs
+        self._uploads = uploads
         self._folder = f"{_folder(run.dataset, run.id)}{key}/"
         self._conversation = conversation
         self._batches = 0
@@ -61,7 +66,7 @@ class Journal:
 
     def replay(self) -> Iterator[Scored]:
         """The answers of earlier attempts, from the first batch to the last one that is known without a gap."""
-        entry, self._first = self._first or self._entry(), None
+        entry, self._first = self._first, None
         while entry is not None:
             batches, about = entry
             self._restore(about["conversation"])
@@ -78,12 +83,13 @@ class Journal:
             self.write()
 
     def write(self) -> None:
-        """Makes what was added so far last; where nothing was, does nothing."""
+        """Hands over what was added so far, to be written before anything that is handed over later."""
         if not self._waiting:
             return
         known = vars(self._conversation) | {"request_ids": self._conversation.request_ids[:REQUEST_IDS_KEPT]}
         about = {"refused": [each.refused for each in self._waiting], "conversation": known}
-        self._blobs.put(STATE, self._name(), _encode([each.predictions for each in self._waiting], about))
+        name, answers = self._name(), [each.predictions for each in self._waiting]
+        self._uploads.add(lambda: self._blobs.put(STATE, name, _encode(answers, about)))
         self._batches += len(self._waiting)
         self._waiting.clear()
 
@@ -109,7 +115,7 @@ def _folder(dataset: str, run: str) -> str:
 def _encode(answers: list[pa.Table], about: dict[str, Any]) -> bytes:
     schema = answers[0].schema.with_metadata({_ABOUT: json.dumps(about).encode()})
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
+    with pa.ipc.new_stream(sink, schema, options=_COMPRESSED) as writer:
         for table in answers:
             writer.write_batch(_one_batch(table, schema))
     body: bytes = sink.getvalue().to_pybytes()

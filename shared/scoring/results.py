@@ -13,6 +13,7 @@ from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
 from shared.scoring.scorer import Conversation
 from shared.scoring.table import Counts
 from shared.scoring.targets import Target
+from shared.scoring.uploads import Uploads
 from shared.storage import ABSENT, BlobStore, Blocks
 from shared.tables import Survey
 
@@ -30,12 +31,14 @@ class ResultWriter:
     Args:
         key: what the bytes follow from, as hex digits (see `fingerprint`).
         journal: brought up to date before a block is staged.
+        uploads: through which blocks are staged.
     """
 
-    def __init__(self, blobs: BlobStore, name: str, key: str, journal: Journal) -> None:
+    def __init__(self, blobs: BlobStore, name: str, key: str, journal: Journal, uploads: Uploads) -> None:
         self._blobs, self.name = blobs, name
-        self._key, self._journal = key, journal
-        self._buffer = bytearray()
+        self._key, self._journal, self._uploads = key, journal, uploads
+        self._gathered: list[bytes] = []
+        self._waiting = 0
         self._blocks: list[str] = []
         self._digest = hashlib.sha256()
         self.size = 0
@@ -44,25 +47,29 @@ class ResultWriter:
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes of the blob."""
-        self._buffer += data
-        self._digest.update(data)
+        self._gathered.append(data)
+        self._waiting += len(data)
         self.size += len(data)
-        if len(self._buffer) >= _BLOCK_BYTES:
+        if self._waiting >= _BLOCK_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        data = bytes(self._buffer)
-        block = f"{len(self._blocks):06d}-{self._key[:16]}-{hashlib.sha256(data).hexdigest()[:24]}"
+        parts, self._gathered, self._waiting = self._gathered, [], 0
         self._journal.write()
+        self._uploads.add(lambda: self._stage(b"".join(parts)))
+
+    def _stage(self, data: bytes) -> None:
+        self._digest.update(data)
+        block = f"{len(self._blocks):06d}-{self._key[:16]}-{hashlib.sha256(data).hexdigest()[:24]}"
         if block not in self._left.staged and block not in self._left.committed:
             self._blobs.stage(RESULTS, self.name, block, data)
         self._blocks.append(block)
-        self._buffer.clear()
 
     def commit(self) -> dict[str, Any]:
         """Makes it visible unless somebody else wrote the blob meanwhile; returns the manifest's entry."""
-        if self._buffer:
+        if self._waiting:
             self._flush()
+        self._uploads.finish()
         etag = self._found
         if self._left.committed != tuple(self._blocks):  # else an earlier attempt died just after its commit
             etag = self._commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 from shared.storage import BlobStore
@@ -22,6 +23,7 @@ class Frail:
     def __init__(self, store: BlobStore, at: int | None, *, after: bool, error: BaseException) -> None:
         self._store, self._at, self._after, self._error = store, at, after, error
         self._dead = False
+        self._lock = threading.Lock()
         self.calls: list[tuple[str, ...]] = []
 
     @classmethod
@@ -34,12 +36,13 @@ class Frail:
         operation = getattr(self._store, name)
 
         def call(*args: Any, **options: Any) -> Any:
-            if self._dead:
-                raise self._error
-            now = len(self.calls) == self._at
-            self.calls.append((name, *map(str, args[:2])))
-            if now:
-                self._dead = isinstance(self._error, KilledError)
+            with self._lock:
+                if self._dead:
+                    raise self._error
+                now = len(self.calls) == self._at
+                self.calls.append((name, *map(str, args[:2])))
+                if now:
+                    self._dead = isinstance(self._error, KilledError)
             if now and not self._after:
                 raise self._error
             result = operation(*args, **options)
