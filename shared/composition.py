@@ -18,6 +18,7 @@ from azure.storage.queue import QueueServiceClient
 
 from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUnavailableError
 from shared.live import LiveModels
+from shared.memory import be_economical
 from shared.naming import CONTAINERS
 from shared.retraining.reconciler import Retraining
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
@@ -135,6 +136,7 @@ class App:
 
 def build(settings: Settings) -> App:
     """The app on real parts."""
+    be_economical()
     identity = Identity()
     blobs, queues = _storage(settings, identity)
     return App(
