@@ -1,7 +1,7 @@
 """Measures files of several sizes through the whole stack, and the two simpler ways beside each, in one run.
 
 The machine may be noisy: what counts are the ratios within a run. Every way scores the same file with the same model on
-the same machine; the stack's time runs from the drop of the file, seen by the host, to the end of its run.
+the same machine; the stack's time runs from the first state of a run to its last.
 """
 
 from __future__ import annotations
@@ -9,131 +9,84 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-from azure.storage.blob import BlobServiceClient
-
-from benchmarks import model
+from benchmarks import model, report
+from benchmarks.stack import Figures, Stack, write_input
 from local.cloud import LocalCloud
 from local.environments import ensure_environment
 from local.installing import ENVIRONMENTS, ROOT
 from local.ports import Ports
-from local.sample_data import hourly_gas, plain_csv
 
 _SIZES = (10_000, 100_000, 1_000_000)
-_POLL_SECONDS = 0.05
-_DEADLINE_SECONDS = 900
-_TRAINING_DAYS = 365
-_SEED = 7
+_LARGE = (1_000_000, 10_000_000)
+_DAY, _DAYS = 24, 9
 
 
-@dataclass
-class Figures:
-    """One way with one file: seconds, peak memory in bytes, and the file it wrote; a note where it gave up."""
+class Bench:
+    """A local cloud with a trained model, brought up as often as it takes: a new process has retrained nothing."""
 
-    seconds: float
-    peak_bytes: int
-    output: Path
-    note: str = ""
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = ensure_environment((ROOT / "aml/env/conda.yml").read_text(encoding="utf-8"), ENVIRONMENTS)
+        self.bundle = folder / "bundle.joblib"
+        self._ports = Ports.free()
 
+    def trained(self, rows: int) -> Figures:
+        """Trains, and scores a file of that many rows in the process that has retrained."""
+        with self._cloud() as cloud:
+            stack = Stack(cloud)
+            stack.train(self.folder)
+            return stack.score(self.input(rows), "retrained.csv")
 
-class Stack:
-    """The running local cloud with a trained model."""
+    @contextmanager
+    def scoring(self) -> Iterator[tuple[LocalCloud, Stack]]:
+        """The cloud, its functions process new, once its deployment answers."""
+        with self._cloud() as cloud:
+            stack = Stack(cloud)
+            stack.score(self.input(_DAY), f"ready_{cloud.functions.pid}.csv")
+            yield cloud, stack
 
-    def __init__(self, cloud: LocalCloud) -> None:
-        self._cloud = cloud
-        self._blobs = BlobServiceClient.from_connection_string(cloud.connection_string)
+    def calls(self, sources: list[Path]) -> dict[str, list[float]]:
+        """Requests to storage that scoring each of these files takes; see `benchmarks.calls`."""
+        with self._cloud(functions=False) as cloud:
+            return _run(
+                Path(sys.executable), "benchmarks.calls", [str(source) for source in sources], cloud.environment
+            )
 
-    def train(self, folder: Path) -> Path:
-        """Drops a dataset, waits until its model is live, and fetches the bundle."""
-        start = datetime(2024, 1, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
-        text = plain_csv(hourly_gas(start, _TRAINING_DAYS, _SEED))
-        self._blobs.get_blob_client("datasets", "gas/bench.csv").upload_blob(text.encode())
-        run = self._follow("datasets/gas/bench.csv", "live")
-        bundle = folder / "bundle.joblib"
-        client = self._blobs.get_blob_client("training", f"gas/{run['id']}/model/bundle.joblib")
-        bundle.write_bytes(client.download_blob().readall())
-        return bundle
+    def input(self, rows: int, first: int = 0) -> Path:
+        """A file of that many hourly rows."""
+        path = self.folder / f"in_{rows}_{first}.csv"
+        return path if path.exists() else write_input(path, rows, first)
 
-    def scoring_url(self) -> str:
-        """Where the live deployment answers."""
-        data = self._blobs.get_blob_client("state", "live/gas.json").download_blob().readall()
-        return str(json.loads(data)["scoring_uri"])
-
-    def score(self, source: Path, name: str, output: Path) -> Figures:
-        """Drops the file and waits for the end of its run."""
-        with source.open("rb") as file:
-            self._blobs.get_blob_client("incoming", f"gas/{name}").upload_blob(file)
-        with peak_memory(self._cloud.functions.pid) as peak:
-            run = self._follow(f"incoming/gas/{name}", "completed")
-        times = [datetime.fromisoformat(step["at"]) for step in run["history"]]
-        result = self._blobs.get_blob_client("results", f"gas/{name.removesuffix('.csv')}_scored.csv")
-        with output.open("wb") as file:
-            result.download_blob().readinto(file)
-        return Figures((times[-1] - times[0]).total_seconds(), peak[0], output)
-
-    def _follow(self, blob: str, wanted: str) -> dict[str, Any]:
-        container = self._blobs.get_container_client("runs")
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        while time.monotonic() < deadline:
-            for name in container.list_blob_names(name_starts_with="gas/"):
-                run: dict[str, Any] = json.loads(container.download_blob(name).readall())
-                if run["blob"] == blob and run["state"] == wanted:
-                    return run
-                if run["blob"] == blob and run["state"] in ("failed", "invalid", "rejected", "superseded"):
-                    raise SystemExit(f"{blob} ended {run['state']}: {run.get('error') or run.get('verdict')}")
-            time.sleep(_POLL_SECONDS)
-        raise SystemExit(f"{blob} did not become {wanted} within {_DEADLINE_SECONDS} s")
+    def _cloud(self, *, functions: bool = True) -> LocalCloud:
+        return LocalCloud(self.folder / "cloud", self._ports, functions=functions, scan_interval=1.0)
 
 
-@contextmanager
-def peak_memory(pid: int) -> Iterator[list[int]]:
-    """The greatest resident memory of a process while the context lasts, in bytes, as a list of one."""
-    process, peak, stop = psutil.Process(pid), [0], threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.02):
-            peak[0] = max(peak[0], process.memory_info().rss)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        stop.set()
-        thread.join()
+def _run(python: Path, module: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    """What a script says of itself on its last line; where it fails, `note` says how."""
+    command = [str(python), "-m", module, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return {"note": f"failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"}
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def run_script(python: Path, module: str, arguments: list[str], environment: dict[str, str], output: Path) -> Figures:
     """Runs one of the simpler ways as a process of its own."""
-    command = [str(python), "-m", module, *arguments, str(output)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Figures(0.0, 0, output, f"failed: {last}")
-    figures = json.loads(done.stdout.splitlines()[-1])
+    figures = _run(python, module, [*arguments, str(output)], environment)
+    if "note" in figures:
+        return Figures(0.0, 0, output, figures["note"])
     note = "" if figures.get("status", 200) == 200 else f"the endpoint answered {figures['status']}"
     return Figures(figures["seconds"], figures["peak_bytes"], output, note)
-
-
-def write_input(path: Path, rows: int) -> None:
-    """A file of hourly readings after the training set; the year's pattern is repeated as often as it takes."""
-    start = datetime(2025, 1, 1)  # noqa: DTZ001 - as above
-    text = plain_csv(hourly_gas(start, -(-rows // 24), _SEED + 1))
-    path.write_text("".join(text.splitlines(keepends=True)[: rows + 1]), encoding="utf-8")
 
 
 def differing_scores(left: Path, right: Path) -> int:
@@ -150,50 +103,26 @@ def _scores(path: Path) -> list[float]:
     return [float(line.split(";")[column]) for line in lines[1:]]
 
 
-def measure(sizes: list[int], repeats: int) -> list[dict[str, Any]]:
-    """One entry per size: the median figures of each way."""
-    python = ensure_environment((ROOT / "aml/env/conda.yml").read_text(encoding="utf-8"), ENVIRONMENTS)
-    results = []
-    with tempfile.TemporaryDirectory(prefix="dropscore-bench-") as name:
-        folder = Path(name)
-        with LocalCloud(folder / "cloud", Ports.free(), scan_interval=1.0) as cloud:
-            stack = Stack(cloud)
-            bundle, url = stack.train(folder), stack.scoring_url()
-            for rows in sizes:
-                source = folder / f"in_{rows}.csv"
-                write_input(source, rows)
-                ways: dict[str, list[Figures]] = {"stack": [], "plain": [], "earlier": []}
-                for turn in range(repeats):
-                    out = folder / f"{rows}_{turn}"
-                    ways["plain"].append(
-                        run_script(
-                            python,
-                            "benchmarks.plain",
-                            [str(bundle), str(source)],
-                            dict(os.environ),
-                            out.with_suffix(".plain"),
-                        )
-                    )
-                    ways["stack"].append(stack.score(source, f"bench_{rows}_{turn}.csv", out.with_suffix(".stack")))
-                    ways["earlier"].append(
-                        run_script(
-                            Path(sys.executable),
-                            "benchmarks.earlier",
-                            [url, str(source)],
-                            cloud.environment,
-                            out.with_suffix(".earlier"),
-                        )
-                    )
-                    print(f"{rows:>9,} rows, turn {turn + 1}: " + ", ".join(_told(ways)), file=sys.stderr, flush=True)
-                results.append(_summary(rows, ways))
-    return results
+def compare(bench: Bench, cloud: LocalCloud, stack: Stack, rows: int, repeats: int) -> dict[str, list[Figures]]:
+    """The figures of every way with a file of that many rows, turn by turn."""
+    source, url = bench.input(rows), stack.scoring_url()
+    ways: dict[str, list[Figures]] = {name: [] for name in report.WAYS}
+    for turn in range(repeats):
+        out = bench.folder / f"{rows}_{turn}"
+        plain, earlier = out.with_suffix(".plain"), out.with_suffix(".earlier")
+        arguments = [str(bench.bundle), str(source)]
+        ways["plain"].append(run_script(bench.python, "benchmarks.plain", arguments, dict(os.environ), plain))
+        ways["stack"].append(stack.score(source, f"bench_{rows}_{turn}.csv", out.with_suffix(".stack")))
+        ways["earlier"].append(
+            run_script(Path(sys.executable), "benchmarks.earlier", [url, str(source)], cloud.environment, earlier)
+        )
+        told = [f"{name} {figures[-1].note or f'{figures[-1].seconds:.2f} s'}" for name, figures in ways.items()]
+        print(f"{rows:>9,} rows, turn {turn + 1}: {', '.join(told)}", file=sys.stderr, flush=True)
+    return ways
 
 
-def _told(ways: dict[str, list[Figures]]) -> list[str]:
-    return [f"{name} {figures[-1].note or f'{figures[-1].seconds:.2f} s'}" for name, figures in ways.items()]
-
-
-def _summary(rows: int, ways: dict[str, list[Figures]]) -> dict[str, Any]:
+def summary(rows: int, ways: dict[str, list[Figures]]) -> dict[str, Any]:
+    """The medians of each way, and the ratios between them."""
     entry: dict[str, Any] = {"rows": rows}
     for name, figures in ways.items():
         good = [each for each in figures if not each.note]
@@ -209,48 +138,89 @@ def _summary(rows: int, ways: dict[str, list[Figures]]) -> dict[str, Any]:
         }
     for other in ("plain", "earlier"):
         if "seconds" in entry[other]:
-            entry[f"stack/{other}"] = round(entry["stack"]["seconds"] / entry[other]["seconds"], 2)
+            entry[f"stack/{other}"] = round(entry["stack"]["seconds"] / entry[other]["seconds"], 3)
     return entry
 
 
-def report(results: list[dict[str, Any]]) -> str:
-    """The figures as the Markdown that docs/benchmarks.md shows."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    lines = [
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit or 'unknown'}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}; `make bench`.",
-        "",
-        "| rows | way | seconds | rows/s | peak MB | stack's time / this | rows scored otherwise |",
-        "|---:|---|---:|---:|---:|---:|---:|",
+def share_of_model(bench: Bench, rows: int, stack: list[Figures]) -> dict[str, Any]:
+    """The stack's CPU by part (medians), beside that of the model's own evaluation of the same rows."""
+    parts = {part: median(each.cpu[part] for each in stack) for part in stack[0].cpu}
+    source, cores = str(bench.input(rows)), str(os.cpu_count() or 1)
+    alone = [
+        _run(bench.python, "benchmarks.alone", [str(bench.bundle), source, cores], dict(os.environ)) for _ in range(3)
     ]
-    for entry in results:
-        for way in ("stack", "plain", "earlier"):
-            figures = entry[way]
-            if "note" in figures:
-                lines.append(f"| {entry['rows']:,} | {way} | - | - | - | - | {figures['note']} |")
-                continue
-            ratio = entry.get(f"stack/{way}", 1.0)
-            lines.append(
-                f"| {entry['rows']:,} | {way} | {figures['seconds']:.2f} | {figures['rows_per_second']:,} "
-                f"| {figures['peak_mb']:,} | {ratio:.2f} | {figures['rows_scored_otherwise']} |"
-            )
-    return "\n".join(lines)
+    if failed := [each["note"] for each in alone if "note" in each]:
+        raise SystemExit(f"benchmarks.alone {failed[0]}")
+    return {
+        "rows": rows,
+        "cpu": parts,
+        "alone_cpu": median(each["cpu"] for each in alone),
+        "alone_seconds": median(each["seconds"] for each in alone),
+    }
+
+
+def daily(bench: Bench, stack: Stack) -> dict[str, Any]:
+    """Daily files of one series, each dropped after the one before it was scored."""
+    figures = [stack.score(bench.input(_DAY, _DAY * day), f"day_{day}.csv") for day in range(1, _DAYS + 1)]
+    return {"seconds": median(each.seconds for each in figures)}
+
+
+def measure(sizes: list[int], repeats: int) -> dict[str, Any]:
+    """All that `make bench` shows."""
+    with tempfile.TemporaryDirectory(prefix="dropscore-bench-") as name:
+        bench = Bench(Path(name))
+        retrained = bench.trained(sizes[-1])
+        results: dict[str, Any] = {"retrained_mb": round(retrained.peak_bytes / 1e6), "sizes": []}
+        with bench.scoring() as (cloud, stack):
+            results["daily"] = daily(bench, stack)
+            for rows in sizes:
+                ways = compare(bench, cloud, stack, rows, repeats)
+                results["sizes"].append(summary(rows, ways))
+        results["share"] = share_of_model(bench, sizes[-1], ways["stack"])
+        counted = bench.calls([bench.input(_DAY, _DAY * day) for day in range(1, _DAYS + 1)])
+        results["daily"]["requests"] = median(counted["requests"])
+        return results
+
+
+def measure_growth(sizes: list[int], repeats: int) -> list[dict[str, Any]]:
+    """All that `make bench-large` shows: the stack alone, a new functions process for each size."""
+    entries = []
+    with tempfile.TemporaryDirectory(prefix="dropscore-bench-") as name:
+        bench = Bench(Path(name))
+        bench.trained(_DAY)
+        for rows in sizes:
+            with bench.scoring() as (_, stack):
+                figures = [stack.score(bench.input(rows), f"large_{rows}_{turn}.csv") for turn in range(repeats)]
+            told = ", ".join(f"{each.seconds:.2f} s" for each in figures)
+            print(f"{rows:>10,} rows: {told}", file=sys.stderr, flush=True)
+            peak = max(each.peak_bytes for each in figures)
+            seconds = median(each.seconds for each in figures)
+            entries.append({"rows": rows, "seconds": seconds, "peak_mb": round(peak / 1e6)})
+    return entries
 
 
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=list(_SIZES), help="sizes of the files")
+    parser.add_argument("--rows", type=int, nargs="+", help="sizes of the files, ascending")
     parser.add_argument("--repeats", type=int, default=3, help="turns per size; the median is reported")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--large", action="store_true", help="the stack alone with files of up to 10,000,000 rows")
     options = parser.parse_args()
-    results = measure(options.rows, options.repeats)
+    found: Any
+    if options.large:
+        found = measure_growth(options.rows or list(_LARGE), options.repeats)
+        parts = [report.heading("make bench-large"), report.growth(found), report.of_growth(found)]
+    else:
+        found = measure(options.rows or list(_SIZES), options.repeats)
+        seconds, requests = found["daily"]["seconds"], found["daily"]["requests"]
+        about_daily = f"A daily file of {_DAY} rows: {seconds:.3f} s, {requests:.0f} requests to storage (medians)."
+        goals = report.of_comparison(found["sizes"][-1], found["share"], found["daily"], found["retrained_mb"])
+        parts = [report.heading("make bench"), report.ways(found["sizes"]), about_daily]
+        parts += [report.outside(found["share"]), goals, model.measure()]
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    print(report(results))
-    print("\n" + model.measure())
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print("\n\n".join(parts))
     return 0
 
 
