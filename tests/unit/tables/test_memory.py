@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from shared.tables import BytesSource, Source, read, survey
+from shared.tables import BytesSource, Kept, Source, read, survey
 from tests.unit.tables.samples import METER, parquet
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,21 +71,23 @@ def test_a_parquet_file_of_large_fields_comes_in_small_chunks() -> None:
     assert sum(len(chunk.cells) for chunk in chunks) == 20
 
 
-def _peak(source: Source) -> int:
+def _peak(source: Source, *, keeping: bool) -> int:
     """Bytes that Python holds at most, Arrow's own aside."""
-    found = survey(source, METER)
     tracemalloc.start()
     try:
-        for _ in read(source, found, METER, rows_per_chunk=20_000):
-            pass
+        with Kept() as kept:
+            found = survey(source, METER, kept if keeping else None)
+            for _ in read(source, found, METER, rows_per_chunk=20_000, kept=kept if keeping else None):
+                pass
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_file() -> None:
+@pytest.mark.parametrize("keeping", [False, True])
+def test_memory_does_not_grow_with_the_file(keeping: bool) -> None:
     head, piece = f"{HEAD}\n".encode(), f"{ROW}\n".encode() * 50_000
-    small, large = _peak(Repeated(head, piece, 4)), _peak(Repeated(head, piece, 16))
+    small, large = (_peak(Repeated(head, piece, times), keeping=keeping) for times in (4, 16))
     assert large < 1.2 * small
     assert large < 40 << 20
 
@@ -94,10 +96,13 @@ _MEASURED = """
 import resource, sys
 from tests.unit.tables.samples import METER
 from tests.unit.tables.test_memory import Repeated, HEAD, ROW
-from shared.tables import read, render_scored, survey
+from shared.memory import be_economical
+from shared.tables import Kept, read, render_scored, survey
+be_economical()
 source = Repeated(f"{HEAD}\\n".encode(), f"{ROW}\\n".encode() * 50_000, int(sys.argv[1]))
-for chunk in read(source, survey(source, METER), METER, rows_per_chunk=20_000):
-    render_scored(chunk.cells, [chunk.errors])
+with Kept() as kept:
+    for chunk in read(source, survey(source, METER, kept), METER, rows_per_chunk=20_000, kept=kept):
+        render_scored(chunk.cells, [chunk.errors])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
 
