@@ -152,6 +152,7 @@ def _save(file: IO[bytes], portion: Portion) -> _Stored:
     parts = (text, starts, understood.batch.serialize().to_pybytes())
     for part in parts:
         file.write(part)
+    file.flush()  # a disk that is full says so here
     first, second, third = map(len, parts)
     packed = b"" if understood.usable.all() else np.packbits(understood.usable).tobytes()
     schemas = (schema, understood.batch.schema)
