@@ -16,15 +16,17 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 from azure.storage.queue import QueueServiceClient
 
+from shared import telemetry
 from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUnavailableError
 from shared.live import LiveModels
 from shared.memory import be_economical
 from shared.naming import CONTAINERS
+from shared.retraining.lifecycle import OPEN
 from shared.retraining.reconciler import Retraining
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
 from shared.runs import RunStore
 from shared.scoring.bundle import Bundles
-from shared.scoring.files import FileScoring
+from shared.scoring.files import ENDS, STATES, FileScoring
 from shared.scoring.history import History
 from shared.scoring.inline import InlineScoring
 from shared.scoring.revisions import Revisions
@@ -32,6 +34,8 @@ from shared.scoring.targets import AML_SCOPE, Targets
 from shared.settings import Settings
 from shared.storage import AzureBlobStore, AzureQueue, BlobStore, Queue
 from shared.work import WORK_QUEUE, WorkDesk
+
+_OPEN = OPEN | (STATES - ENDS)
 
 
 def utc_now() -> datetime:
@@ -122,6 +126,8 @@ class App:
         self.desk.wake_files()
         self.revisions.settle_all()
         self.files.tidy()
+        if telemetry.levels_wanted():
+            telemetry.standing((held.run for held in self.runs.search(states=_OPEN)), self.clock())
         if broken:
             raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
 
@@ -137,6 +143,7 @@ class App:
 def build(settings: Settings) -> App:
     """The app on real parts."""
     be_economical()
+    telemetry.start(settings.log_format)
     identity = Identity()
     blobs, queues = _storage(settings, identity)
     return App(

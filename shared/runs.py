@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared import telemetry
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.naming import RUNS, is_run_id
 from shared.storage import ABSENT, BlobStore
@@ -118,13 +119,17 @@ class RunStore:
     def create(self, run: Run) -> tuple[Held, bool]:
         """Writes a new run unless its id exists; returns what is there now, and whether this call made it."""
         try:
-            return Held(run, self._write(run, ABSENT)), True
+            made = Held(run, self._write(run, ABSENT))
         except ConflictError:
             return self.load(run.dataset, run.id), False
+        telemetry.moved(None, run)
+        return made, True
 
     def save(self, held: Held, run: Run) -> Held:
         """Replaces the record; `ConflictError` when somebody else moved the run since it was read."""
-        return Held(run, self._write(run, held.etag))
+        saved = Held(run, self._write(run, held.etag))
+        telemetry.moved(held.run, run)
+        return saved
 
     def load(self, dataset: str, run_id: str) -> Held:
         """The run, or `NotFoundError` (``run_not_found``)."""

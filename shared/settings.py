@@ -120,6 +120,11 @@ class Settings(BaseSettings):
     score_inline_max_bytes: Annotated[int, Field(ge=1)] = 10_000_000
     """Largest body that is scored at once by HTTP; a larger table goes through `incoming`."""
 
+    # -- operations ------------------------------------------------------------------------------------------
+
+    log_format: Literal["text", "json"] = "text"
+    """How log lines look: as the host writes them, or a JSON object a line with run, dataset, blob, code and state."""
+
     def endpoint_name(self, dataset: str) -> str:
         """The endpoint of one dataset; Azure allows letters, digits and `-` in it."""
         return self.aml_endpoint_name.replace("{dataset}", dataset.replace("_", "-"))

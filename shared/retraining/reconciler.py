@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from aml.contract import DatasetContract, contract_names, load_contract
+from shared import telemetry
 from shared.claims import Claim, is_claimed
 from shared.errors import (
     ConflictError,
@@ -107,11 +108,12 @@ class Retraining:
 
     def advance(self, held: Held) -> Run:
         """Takes the run as far as it goes without waiting; returns it as it then stands."""
-        try:
-            while (after := self._look(held)) is not None:
-                held = after
-        except ConflictError as error:
-            _log.info("run %s is left to somebody else: %s", held.run.id, error, extra=error.where)
+        with telemetry.following(held.run):
+            try:
+                while (after := self._look(held)) is not None:
+                    held = after
+            except ConflictError as error:
+                _log.info("run %s is left to somebody else: %s", held.run.id, error, extra=error.where)
         return self._runs.load(held.run.dataset, held.run.id).run
 
     def _look(self, held: Held) -> Held | None:

@@ -17,6 +17,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from shared import telemetry
 from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
 
 _log = logging.getLogger(__name__)
@@ -140,7 +141,10 @@ class EndpointClient:
         if deployment:
             headers[DEPLOYMENT] = deployment
         try:
-            return self._session.post(self._url, data=body, headers=headers, timeout=self._timeout)
+            with telemetry.asked(self._url, deployment) as told:
+                response = self._session.post(self._url, data=body, headers=headers, timeout=self._timeout)
+                told["status"] = response.status_code
+            return response
         except requests.RequestException as error:
             raise EndpointUnavailableError(
                 "endpoint_unreachable", f"The endpoint did not answer ({type(error).__name__}).", url=self._url
@@ -168,6 +172,7 @@ def _wait(state: RetryCallState) -> float:
 
 def _say(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
+    telemetry.retried(error)
     _log.warning("endpoint request failed on try %s, trying again: %s", state.attempt_number, error)
 
 

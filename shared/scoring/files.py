@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aml.contract import DatasetContract, contract_names, load_contract
+from shared import telemetry
 from shared.claims import Claim, is_claimed
 from shared.errors import (
     ConflictError,
@@ -133,7 +134,8 @@ class FileScoring:
         Raises:
             Exception: whatever nobody expected; the claim is given back, so that the host's next try finds it free.
         """
-        run = self._attempt(held)
+        with telemetry.following(held.run):
+            run = self._attempt(held)
         if run.state in ENDS:
             with suppress(StorageUnavailableError):  # another delivery may find and remove it
                 discard(self._blobs, run.dataset, run.id)

@@ -18,6 +18,7 @@ from shared.scoring import wire
 from shared.scoring.context import Preceding, conform, context_of, no_rows, tail
 from shared.scoring.endpoint import Answer, RequestTooLargeError, RowsRefusedError, WireRefusedError
 from shared.scoring.sizing import RequestSize
+from shared.telemetry import carried
 
 Wire = Literal["auto", "arrow", "json"]
 _Decoded = TypeVar("_Decoded")
@@ -162,7 +163,9 @@ class Scorer:
     def _submit(
         self, pool: ThreadPoolExecutor, before: Preceding, rows: pa.Table, ahead: Future[Scored] | None
     ) -> _Asked:
-        return _Asked(before, rows, pool.submit(self._batch, before.context(rows, self._contract), rows, ahead))
+        return _Asked(
+            before, rows, pool.submit(carried(self._batch), before.context(rows, self._contract), rows, ahead)
+        )
 
     def _next(self, pool: ThreadPoolExecutor, under_way: deque[_Asked], before: Preceding) -> tuple[Scored, Preceding]:
         """The oldest batch's answer. Where rows of it were refused, the batches behind it had them as context, and are
