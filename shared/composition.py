@@ -23,6 +23,7 @@ from shared.memory import be_economical
 from shared.naming import CONTAINERS
 from shared.retraining.lifecycle import OPEN
 from shared.retraining.reconciler import Retraining
+from shared.retraining.retirement import Retirement
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
 from shared.runs import RunStore
 from shared.scoring.bundle import Bundles
@@ -106,6 +107,14 @@ class App:
             workspace=self.workspace,
             clock=self.clock,
         )
+        self.retirement = Retirement(
+            settings=self.settings,
+            blobs=self.blobs,
+            runs=self.runs,
+            live=self.live,
+            workspace=self.workspace,
+            clock=self.clock,
+        )
         with suppress(StorageUnavailableError):  # then `reconcile` makes them, and until then health says why
             self.blobs.ensure_containers(CONTAINERS)
 
@@ -126,6 +135,7 @@ class App:
         self.desk.wake_files()
         self.revisions.settle_all()
         self.files.tidy()
+        self.retirement.look()
         if telemetry.levels_wanted():
             telemetry.standing((held.run for held in self.runs.search(states=_OPEN)), self.clock())
         if broken:

@@ -125,6 +125,15 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """How log lines look: as the host writes them, or a JSON object a line with run, dataset, blob, code and state."""
 
+    retire_models_kept: Annotated[int, Field(ge=0)] = 0
+    """Model versions of a dataset that stay unarchived, beside the live and the rollback one; 0 archives none."""
+
+    retire_idle_deployment_hours: Annotated[float, Field(ge=0)] = 0
+    """How long the old deployment stays after a promotion before it is deleted; 0 keeps it until the next promotion."""
+
+    retire_training_days: Annotated[float, Field(ge=0)] = 0
+    """After how many days the training data of a run that registered nothing is deleted; 0 keeps it."""
+
     def endpoint_name(self, dataset: str) -> str:
         """The endpoint of one dataset; Azure allows letters, digits and `-` in it."""
         return self.aml_endpoint_name.replace("{dataset}", dataset.replace("_", "-"))

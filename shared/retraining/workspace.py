@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,12 @@ class Workspace(Protocol):
 
     def start_traffic(self, endpoint: str, deployment: str) -> None:
         """Begins to send all of the endpoint's traffic to the deployment."""
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Begins to remove the deployment, which takes no traffic; one that is not there is fine."""
+
+    def archive(self, model: str, version: str) -> None:
+        """Hides the version from `models`; its number stays taken, and a person can restore it."""
 
 
 def progress_of_job(status: str) -> Progress:
@@ -302,6 +308,14 @@ class AzureMLWorkspace:
             found = self._client.online_endpoints.get(endpoint)
             found.traffic = {deployment: 100}
             self._client.online_endpoints.begin_create_or_update(found)
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        with _translated(), suppress(ResourceNotFoundError):
+            self._client.online_deployments.begin_delete(name, endpoint)
+
+    def archive(self, model: str, version: str) -> None:
+        with _translated(), suppress(ResourceNotFoundError):
+            self._client.models.archive(model, version)
 
     @cached_property
     def _client(self) -> MLClient:

@@ -54,6 +54,7 @@ class FakeWorkspace:
         self.endpoint_ends: Progress = "succeeded"
         self.jobs: dict[str, Job] = {}
         self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
+        self.archived: set[tuple[str, str]] = set()
         self.endpoints: dict[str, Endpoint] = {}
         self.deployments: dict[tuple[str, str], Deployment] = {}
         self.models_deployed: dict[tuple[str, str], ModelVersion] = {}
@@ -125,7 +126,8 @@ class FakeWorkspace:
     def models(self, model: str) -> Sequence[ModelVersion]:
         """See `Workspace`."""
         with self._call("models"):
-            return sorted(self.versions[model], key=lambda each: int(each.version), reverse=True)
+            active = [each for each in self.versions[model] if (model, each.version) not in self.archived]
+            return sorted(active, key=lambda each: int(each.version), reverse=True)
 
     def endpoint(self, name: str) -> Endpoint | None:
         """See `Workspace`."""
@@ -172,6 +174,22 @@ class FakeWorkspace:
                 self.effects["traffic"] += 1
                 self.endpoints[endpoint] = replace(found, traffic={deployment: 100})
                 self._waits[endpoint] = self.looks
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """See `Workspace`; it is gone at once."""
+        with self._call("delete_deployment"):
+            if (endpoint, name) not in self.deployments:
+                return
+            if self.endpoints[endpoint].traffic.get(name):
+                raise WorkspaceRefusedError("workspace_refused", f"{name} takes traffic and cannot be deleted.")
+            self.effects["delete"] += 1
+            del self.deployments[(endpoint, name)], self.models_deployed[(endpoint, name)]
+
+    def archive(self, model: str, version: str) -> None:
+        """See `Workspace`."""
+        with self._call("archive"):
+            if version in [each.version for each in self.versions[model]]:
+                self.archived.add((model, version))
 
     def _seen(self, key: object, end: Progress) -> Progress:
         if self._waits[key] > 0:

@@ -234,6 +234,12 @@ def test_colours_are_deployed_without_traffic_and_take_it_by_turns(place: Place)
         assert traffic_once_settled(place) == {colour: 100}
     if isinstance(place.workspace, AzureMLWorkspace):
         it_kept_its_ways_and_answers(place, model)
+    with pytest.raises(WorkspaceRefusedError):
+        place.workspace.delete_deployment(ENDPOINT, "green")
+    for _ in range(2):
+        place.workspace.delete_deployment(ENDPOINT, "blue")
+    until(lambda: True if place.workspace.deployment(ENDPOINT, "blue") is None else None)
+    assert traffic_once_settled(place) == {"green": 100}
 
 
 def start_and_leave(place: Place, colour: str, model: ModelVersion, run: str) -> None:
@@ -276,6 +282,22 @@ def it_kept_its_ways_and_answers(place: Place, model: ModelVersion) -> None:
         smoke(targets, GAS, endpoint.scoring_uri, "red", model.version, rows)
     with pytest.raises(WorkspaceRefusedError, match="where version 17 should be"):
         smoke(targets, GAS, endpoint.scoring_uri, "blue", "17", rows)
+
+
+def test_an_archived_version_is_hidden_and_its_number_stays_taken(place: Place) -> None:
+    ended_job(place, place.job.name)
+    model = f"{MODEL}_archived"
+    for run in ("run-a", "run-b"):
+        place.workspace.register(model, place.job.name, run, {})
+    for _ in range(2):
+        place.workspace.archive(model, "1")
+    assert [each.version for each in place.workspace.models(model)] == ["2"]
+
+    place.workspace.archive(model, "2")
+    place.workspace.archive(model, "no-such-version")
+    assert place.workspace.register(model, place.job.name, "run-c", {}) == "3"
+    assert place.workspace.register(model, place.job.name, "run-a", {}) == "1"
+    assert [each.version for each in place.workspace.models(model)] == ["3"]
 
 
 def test_what_cannot_be_is_refused(place: Place) -> None:
