@@ -1,7 +1,7 @@
 # dropscore: `make demo` shows it, `make test` proves it, `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-slow up services bench bench-large lock clean help
+.PHONY: setup demo test test-slow up services bench bench-large profile lock clean help
 
 # The first of these that is Python 3.11 to 3.13; name another with `make … PYTHON=/path/to/python`.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -42,6 +42,9 @@ bench: setup ## measure scoring through the whole stack
 
 bench-large: setup ## measure 10,000,000 rows beside 1,000,000 (some minutes, 2 GB of disk)
 	@$(BIN)/python -m benchmarks --large
+
+profile: setup ## load-test the endpoint of DATASET (or ENDPOINT=url) and recommend its size
+	@$(BIN)/python -m shared.profiling --dataset '$(or $(DATASET),gas)' $(if $(ENDPOINT),--url '$(ENDPOINT)') $(PROFILE)
 
 lock: setup ## resolve requirements and npm packages anew
 	@$(BIN)/python -m local.locking

@@ -165,6 +165,11 @@ def build(settings: Settings) -> App:
     )
 
 
+def live_models(settings: Settings) -> LiveModels:
+    """The live records alone, for tools that change nothing."""
+    return LiveModels(AzureBlobStore(_storage(settings, Identity())[0]))
+
+
 def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient, QueueServiceClient]:
     if settings.storage_connection is not None:
         connection = settings.storage_connection.get_secret_value()
