@@ -33,7 +33,13 @@ def wanted(environment: Mapping[str, str]) -> frozenset[str]:
     """
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return frozenset()
-    if environment.get("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "").strip().lower() in ("true", "1"):
+    if environment.get("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "").strip().lower() in (
+        "1",
+        "t",
+        "true",
+        "y",
+        "yes",
+    ):
         return frozenset()  # the worker's: two pipelines in one process would send everything twice
     return frozenset(
         signal

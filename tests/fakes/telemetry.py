@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from shared.telemetry import instruments
-from shared.telemetry.logs import APP_LOGGERS, describe
+from shared.telemetry.logs import APP_LOGGERS, Describe, describe
 
 Attributes = Mapping[str, Any]
 
@@ -66,6 +66,17 @@ class _Keeping(logging.Handler):
 
 
 @contextmanager
+def described() -> Iterator[None]:
+    """The app's loggers describe their records while the context lasts, as in a process that was put together."""
+    describe()
+    try:
+        yield
+    finally:
+        for logger in [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]:
+            logger.filters = [each for each in logger.filters if not isinstance(each, Describe)]
+
+
+@contextmanager
 def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     """Hears what the app tells while the context lasts."""
     exporter = InMemorySpanExporter()
@@ -75,7 +86,6 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(instruments, "_instruments", None)  # put back what was there, when all is over
     instruments.use(meters, tracers, lambda: heard.now)
-    describe()
     handler = _Keeping(heard.lines)
     loggers = [logging.getLogger(name) for name in APP_LOGGERS]
     levels = [logger.level for logger in loggers]
@@ -83,7 +93,8 @@ def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
         logger.setLevel(logging.INFO)
         logger.addHandler(handler)
     try:
-        yield heard
+        with described():
+            yield heard
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

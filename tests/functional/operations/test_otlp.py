@@ -15,8 +15,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from shared.telemetry import instruments
 from shared.telemetry.exporting import export, wanted
-from shared.telemetry.logs import describe
 from tests.fakes.endpoint import FakeEndpoint, first, refusal
+from tests.fakes.telemetry import described
 from tests.functional.scoring.world import World, hourly, table
 
 # path: the message, and where in it the resources, the scopes and the records are
@@ -102,14 +102,14 @@ def test_a_files_run_arrives_as_metrics_logs_and_spans_and_nothing_of_its_rows_d
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(instruments, "_instruments", instruments._instruments)  # put back in the end
     caplog.set_level(logging.INFO, "shared")
-    describe()
     rows = hourly(100)
     stop = export.__wrapped__(wanted(environment))
     try:
-        world = World.build(endpoint, score_patience_seconds=60)
-        endpoint.mood = first(1, refusal(429))
-        run = world.score("gas/x.csv", table([*rows, ("31/03/2026 00:00:00", "geheim")]))
-        refused = world.score("gas/y.csv", table([("geheim", "geheim")] * 3))
+        with described():
+            world = World.build(endpoint, score_patience_seconds=60)
+            endpoint.mood = first(1, refusal(429))
+            run = world.score("gas/x.csv", table([*rows, ("31/03/2026 00:00:00", "geheim")]))
+            refused = world.score("gas/y.csv", table([("geheim", "geheim")] * 3))
     finally:
         stop()
 

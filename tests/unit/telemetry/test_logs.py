@@ -19,7 +19,7 @@ from shared.errors import (
     WorkspaceRefusedError,
 )
 from shared.telemetry.logs import Describe, JsonLines, describe, dimensions
-from tests.fakes.telemetry import Heard, listening
+from tests.fakes.telemetry import Heard, described, listening
 from tests.unit.telemetry.test_instruments import received
 
 _log = logging.getLogger("shared.tests")
@@ -126,14 +126,14 @@ def test_a_line_with_too_few_arguments_is_the_handlers_concern(heard: Heard) -> 
 
 def test_every_logger_of_the_app_is_there_when_the_app_is_put_together() -> None:
     assert composition.__name__ in sys.modules
-    describe()
-    bare = [
-        name
-        for name, module in sys.modules.items()
-        if name.startswith("shared.")
-        and isinstance(log := getattr(module, "_log", None), logging.Logger)
-        and not any(isinstance(each, Describe) for each in log.filters)
-    ]
+    with described():
+        bare = [
+            name
+            for name, module in sys.modules.items()
+            if name.startswith("shared.")
+            and isinstance(log := getattr(module, "_log", None), logging.Logger)
+            and not any(isinstance(each, Describe) for each in log.filters)
+        ]
 
     assert bare == []
 
@@ -152,8 +152,8 @@ def test_json_is_one_line_a_record_with_the_traceback_inside() -> None:
 def test_json_is_what_every_handler_writes_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     handler = logging.StreamHandler()
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    describe()
-    assert handler.formatter is None
-    describe(as_json=True)
+    with described():
+        assert handler.formatter is None
+        describe(as_json=True)
 
     assert isinstance(handler.formatter, JsonLines)
