@@ -176,48 +176,22 @@ def advise(levels: Sequence[Level], goal: Goal) -> Advice | None:
     if not good:
         return None
     why, missed = list[str](), list[str]()
-    first, best = good[0], max(good, key=lambda each: each.throughput)
-    alone = first.mean
-    knee = min(max(1, round(best.throughput * alone)), best.in_flight)  # more than there were is noise
-    why.append(
-        f"knee: N* = X_max x R(1) = {best.throughput:.2f} requests/s x {alone * 1000:.0f} ms = "
-        f"{best.throughput * alone:.2f}, so {knee} in flight"
-    )
-    chosen = _level_at(good, knee)
+    in_flight = _knee(good, why)
+    chosen = _level_at(good, in_flight)
     if goal.p95 is not None:
-        chosen, note = _within(good, chosen, goal.p95)
-        (why if note.startswith("p95") else missed).append(note)
-    in_flight = min(knee, chosen.in_flight) if goal.p95 is not None else knee
+        chosen = _within(good, chosen, goal.p95, why, missed)
+        in_flight = min(in_flight, chosen.in_flight)
     each = max(1, math.ceil(in_flight / goal.instances))
     why.append(
         f"max_concurrent_requests_per_instance: {in_flight} in flight / {goal.instances} instances, rounded up = {each}"
     )
-    why.append(
-        f"Little's law at {chosen.in_flight} in flight: X R = {chosen.throughput:.2f} x {chosen.mean * 1000:.0f} ms = "
-        f"{chosen.throughput * chosen.mean:.2f}"
-    )
-    instances = goal.instances
-    per_instance = chosen.rows_per_second / goal.instances
-    if goal.rows_per_second is not None:
-        usable = per_instance * goal.utilisation
-        instances = max(1, math.ceil(goal.rows_per_second / usable)) if usable > 0 else goal.instances
-        why.append(
-            f"instances: {goal.rows_per_second:,.0f} rows/s / ({per_instance:,.0f} rows/s an instance x "
-            f"{goal.utilisation:g} used), rounded up = {instances}"
-        )
+    instances, per_instance = _instances(chosen, goal, why)
     asked = max(1, min(_MOST_IN_FLIGHT, each * instances // goal.files_at_once))
     why.append(
         f"SCORE_REQUESTS_IN_FLIGHT: {each} x {instances} instances / {goal.files_at_once} files at once = {asked}; "
         f"the endpoint refuses (429) what is beyond 2 x {each} x {instances} = {2 * each * instances}"
     )
-    throttled = [level for level in ordered if any("throttled" in code for code in level.errors)]
-    if throttled and throttled[0].in_flight <= 2 * in_flight:
-        missed.append(
-            f"It throttles from {throttled[0].in_flight} in flight on: the deployment's own "
-            "max_concurrent_requests_per_instance, or the endpoint's rate limit, may hide what the machine can take."
-        )
-    elif best is ordered[-1] and all(best.throughput > LITTLE_GAIN * each.throughput for each in ordered[:-1]):
-        missed.append(f"Throughput still grew at {best.in_flight} in flight: measure with a larger --most-in-flight.")
+    missed += _doubts(ordered, good, in_flight)
     return Advice(
         rows_per_request=chosen.rows_per_request,
         in_flight=in_flight,
@@ -230,19 +204,62 @@ def advise(levels: Sequence[Level], goal: Goal) -> Advice | None:
     )
 
 
+def _knee(good: Sequence[Level], why: list[str]) -> int:
+    """Where the asymptotes cross; never more than were in flight when throughput was best, which would be noise."""
+    alone, best = good[0].mean, max(good, key=lambda each: each.throughput)
+    crossing = best.throughput * alone
+    knee = min(max(1, round(crossing)), best.in_flight)
+    why.append(
+        f"knee: N* = X_max x R(1) = {best.throughput:.2f} requests/s x {alone * 1000:.0f} ms = {crossing:.2f}, "
+        f"so {knee} in flight"
+    )
+    return knee
+
+
+def _instances(chosen: Level, goal: Goal, why: list[str]) -> tuple[int, float]:
+    """How many instances the goal needs, and the rows a second that one takes at the chosen level."""
+    per_instance = chosen.rows_per_second / goal.instances
+    why.append(
+        f"Little's law at {chosen.in_flight} in flight: X R = {chosen.throughput:.2f} x {chosen.mean * 1000:.0f} ms = "
+        f"{chosen.throughput * chosen.mean:.2f}"
+    )
+    if goal.rows_per_second is None:
+        return goal.instances, per_instance
+    instances = max(1, math.ceil(goal.rows_per_second / (per_instance * goal.utilisation)))
+    why.append(
+        f"instances: {goal.rows_per_second:,.0f} rows/s / ({per_instance:,.0f} rows/s an instance x "
+        f"{goal.utilisation:g} used), rounded up = {instances}"
+    )
+    return instances, per_instance
+
+
+def _doubts(ordered: Sequence[Level], good: Sequence[Level], in_flight: int) -> list[str]:
+    """What the measurement could not see."""
+    throttled = [level for level in ordered if any("throttled" in code for code in level.errors)]
+    if throttled and throttled[0].in_flight <= 2 * in_flight:
+        return [
+            f"It throttles from {throttled[0].in_flight} in flight on: the deployment's own "
+            "max_concurrent_requests_per_instance, or the endpoint's rate limit, may hide what the machine can take."
+        ]
+    best = max(good, key=lambda each: each.throughput)
+    if best is ordered[-1] and all(best.throughput > LITTLE_GAIN * each.throughput for each in ordered[:-1]):
+        return [f"Throughput still grew at {best.in_flight} in flight: measure with a larger --most-in-flight."]
+    return []
+
+
 def _level_at(levels: Sequence[Level], in_flight: int) -> Level:
     """The lowest measured level that reaches so many in flight, or the highest there is."""
     return next((each for each in levels if each.in_flight >= in_flight), levels[-1])
 
 
-def _within(levels: Sequence[Level], chosen: Level, p95: float) -> tuple[Level, str]:
-    """The highest level up to the chosen one that answers within `p95`, and what to say of it."""
+def _within(levels: Sequence[Level], chosen: Level, p95: float, why: list[str], missed: list[str]) -> Level:
+    """The highest level up to the chosen one that answers within `p95`; the lowest where none does."""
     fine = [each for each in levels if each.in_flight <= chosen.in_flight and each.p95 <= p95]
-    if not fine:
-        fastest = min(levels, key=lambda each: each.p95)
-        return levels[0], (
-            f"Not even one request in flight is answered within {p95 * 1000:.0f} ms (p95 "
-            f"{fastest.p95 * 1000:.0f} ms): fewer rows a request, or a faster machine."
-        )
-    best = fine[-1]
-    return best, f"p95: {best.p95 * 1000:.0f} ms at {best.in_flight} in flight, within {p95 * 1000:.0f} ms"
+    if fine:
+        why.append(f"p95: {fine[-1].p95 * 1000:.0f} ms at {fine[-1].in_flight} in flight, within {p95 * 1000:.0f} ms")
+        return fine[-1]
+    missed.append(
+        f"Not even one request in flight is answered within {p95 * 1000:.0f} ms (p95 {levels[0].p95 * 1000:.0f} ms): "
+        "fewer rows a request, or a faster machine."
+    )
+    return levels[0]
