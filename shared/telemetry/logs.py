@@ -124,6 +124,10 @@ def describe(*, as_json: bool = False) -> None:
             logger = logging.getLogger(name)
             if not any(isinstance(each, Describe) for each in logger.filters):
                 logger.addFilter(Describe())
+    azure = logging.getLogger("azure")
+    if azure.level == logging.NOTSET:
+        # it logs every request at INFO, the exporter's own too: those would be exported, and so on for ever
+        azure.setLevel(logging.WARNING)
     if as_json:
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonLines())

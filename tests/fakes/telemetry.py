@@ -68,10 +68,13 @@ class _Keeping(logging.Handler):
 @contextmanager
 def described() -> Iterator[None]:
     """The app's loggers describe their records while the context lasts, as in a process that was put together."""
+    azure = logging.getLogger("azure")
+    level = azure.level
     describe()
     try:
         yield
     finally:
+        azure.setLevel(level)
         for logger in [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]:
             logger.filters = [each for each in logger.filters if not isinstance(each, Describe)]
 

@@ -138,6 +138,16 @@ def test_every_logger_of_the_app_is_there_when_the_app_is_put_together() -> None
     assert bare == []
 
 
+@pytest.mark.parametrize(("chosen", "then"), [(logging.NOTSET, logging.WARNING), (logging.DEBUG, logging.DEBUG)])
+def test_azures_libraries_do_not_log_their_requests_unless_somebody_wants_it(
+    monkeypatch: pytest.MonkeyPatch, chosen: int, then: int
+) -> None:
+    azure = logging.getLogger("azure")
+    monkeypatch.setattr(azure, "level", chosen)
+    with described():
+        assert azure.level == then
+
+
 def test_json_is_one_line_a_record_with_the_traceback_inside() -> None:
     try:
         raise ValueError("broken")
