@@ -78,6 +78,14 @@ def test_every_code_is_explained() -> None:
     assert {code: file for code, file in found.items() if f"`{code}`" not in OPERATIONS} == {}
 
 
+def test_every_metric_is_explained() -> None:
+    source = (ROOT / "shared/telemetry/instruments.py").read_text(encoding="utf-8")
+    metrics = re.findall(r'create_\w+\(\s*"([^"]+)"', source)
+
+    assert len(metrics) == 9
+    assert [name for name in metrics if f"| `{name}` |" not in OPERATIONS] == []
+
+
 def test_every_state_is_named() -> None:
     states = {*State, *ENDS, "waiting", "scoring"}
 
