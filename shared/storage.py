@@ -76,8 +76,9 @@ class BlobStore(Protocol):
     def get(self, container: str, name: str) -> tuple[bytes, BlobInfo]:
         """The whole blob, for small ones."""
 
-    def pieces(self, container: str, name: str, etag: str) -> Iterator[bytes]:
-        """The blob's bytes piece by piece; `ConflictError` when it is no longer the version `etag`, or gone."""
+    def pieces(self, container: str, name: str, etag: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The blob's bytes from `start` to before `end` (None: to its end), piece by piece; `ConflictError` when it is
+        no longer the version `etag`, or gone."""
 
     def put(
         self,
@@ -200,24 +201,27 @@ class AzureBlobStore:
             data: bytes = download.readall()
             return data, _info(container, download.properties)
 
-    def pieces(self, container: str, name: str, etag: str) -> Iterator[bytes]:
-        piece = self._piece(container, name, etag, 0)
+    def pieces(self, container: str, name: str, etag: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        piece = self._piece(container, name, etag, start, end)
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-            for start in count(READ_PIECE_BYTES, READ_PIECE_BYTES):
+            for at in count(start + READ_PIECE_BYTES, READ_PIECE_BYTES):
                 if len(piece) < READ_PIECE_BYTES:
                     break
-                coming = pool.submit(self._piece, container, name, etag, start)  # while this one is worked on
+                coming = pool.submit(self._piece, container, name, etag, at, end)  # while this one is worked on
                 yield piece
                 piece = coming.result()
         if piece:
             yield piece
 
-    def _piece(self, container: str, name: str, etag: str, start: int) -> bytes:
-        """The bytes of that version from `start` on, nothing behind its end."""
+    def _piece(self, container: str, name: str, etag: str, start: int, end: int | None) -> bytes:
+        """The bytes of that version from `start` on, nothing behind `end` or its own end."""
+        length = READ_PIECE_BYTES if end is None else min(READ_PIECE_BYTES, end - start)
+        if length <= 0:
+            return b""
         client = self._service.get_blob_client(container, name)
         try:
             with _translated(container, name):
-                data: bytes = client.download_blob(start, READ_PIECE_BYTES, **_condition(etag)).readall()
+                data: bytes = client.download_blob(start, length, **_condition(etag)).readall()
         except NotFoundError as error:
             raise _changed(f"{container}/{name}") from error
         except HttpResponseError as error:

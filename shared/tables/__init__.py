@@ -9,11 +9,15 @@ for chunk in read(source, found, contract, rows_per_chunk=20_000):  # second pas
 from shared.tables.cells import Cells
 from shared.tables.kept import Kept
 from shared.tables.model import (
+    Block,
+    Boundary,
     BytesSource,
     Chunk,
     Dialect,
     Example,
+    PartSource,
     Range,
+    RangedSource,
     RecordsSource,
     Reject,
     Source,
@@ -31,17 +35,22 @@ from shared.tables.rendering import (
     render_scored,
     scored_header,
 )
-from shared.tables.surveying import survey
+from shared.tables.surveying import Follower, survey
 
 __all__ = [
     "REJECTS_HEADER",
+    "Block",
+    "Boundary",
     "BytesSource",
     "Cells",
     "Chunk",
     "Dialect",
     "Example",
+    "Follower",
     "Kept",
+    "PartSource",
     "Range",
+    "RangedSource",
     "RecordsSource",
     "Reject",
     "Source",

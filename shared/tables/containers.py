@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import Protocol
 
@@ -12,8 +13,19 @@ from aml.contract import ContractError, DatasetContract
 from shared.tables.cells import TextRows
 from shared.tables.csvrows import Splitter, separator_line, whole_lines
 from shared.tables.foreign import unpacked
-from shared.tables.model import Block, Dialect, RecordsSource, Source, TableError
-from shared.tables.streams import BLOCK, blocks, decode, encoding_of, gunzip, refuse_binary, spool
+from shared.tables.model import Block, Boundary, Dialect, PartSource, RecordsSource, Source, TableError
+from shared.tables.streams import (
+    BLOCK,
+    blocks,
+    decode,
+    decode_from,
+    encoded_size,
+    encoding_of,
+    gunzip,
+    mark_size,
+    refuse_binary,
+    spool,
+)
 
 _DELIMITERS = ",;\t|"
 _SNIFFED = 1 << 18
@@ -80,6 +92,9 @@ def open_table(
             pass
         yield _RecordsTable(source)
         return
+    if isinstance(source, PartSource) and source.begin.offset:
+        yield _PartTable(source)
+        return
     container = container_of(source.name)
     pieces = watch(source.open())
     if container in _SEEKING:
@@ -107,10 +122,11 @@ class _TextTable:
         head, last = next(texts)
         self._delimiter = sniff_delimiter(head, last, contract) if delimiter is None else delimiter
         self._splitter = Splitter(self._delimiter)
-        self._begun = [self._splitter.split(head, last)]
+        self._offset = mark_size(first, self._encoding)
+        self._begun = [self._split(head, last)]
         self._texts = texts
         for text, last in texts if self._splitter.header is None else ():
-            self._begun.append(self._splitter.split(text, last))
+            self._begun.append(self._split(text, last))
             if self._splitter.header is not None:
                 break
         if self._splitter.header is None:
@@ -121,7 +137,13 @@ class _TextTable:
         while self._begun:
             yield self._begun.pop(0)
         for text, last in self._texts:
-            yield self._splitter.split(text, last)
+            yield self._split(text, last)
+
+    def _split(self, text: str, last: bool) -> Block:
+        block = self._splitter.split(text, last)
+        self._offset += encoded_size(text, self._encoding)
+        line = self._splitter.next_line
+        return block if line is None else replace(block, boundary=Boundary(self._offset, line))
 
     def dialect(self) -> Dialect:
         ends = self._splitter.ends
@@ -132,6 +154,28 @@ class _TextTable:
             quote='"' if self._splitter.quoted else "",
             line_end=next(iter(ends), "") if len(ends) < 2 else "mixed",
         )
+
+
+class _PartTable:
+    """A part of a text from which no header can be read: what comes before it is known from the survey.
+
+    It is cut into the same blocks as the whole text, so that what depends on them (how far a quote that never closes
+    is looked at) comes out the same.
+    """
+
+    def __init__(self, source: PartSource) -> None:
+        self._source = source
+        self.header = list(source.survey.header)
+
+    def blocks(self) -> Iterator[Block]:
+        dialect, begin = self._source.survey.dialect, self._source.begin
+        splitter = Splitter(dialect.delimiter, self.header, begin.line)
+        texts = decode_from(blocks(self._source.open(), begin.offset), dialect.encoding)
+        for text, last in whole_lines(texts):
+            yield splitter.split(text, last)
+
+    def dialect(self) -> Dialect:
+        return self._source.survey.dialect
 
 
 class _BlockTable:
@@ -154,14 +198,15 @@ class _RecordsTable:
         if not source.records:
             raise TableError("empty_file", "There are no records.")
         self._records = source.records
-        self.header = list(dict.fromkeys(key for record in source.records for key in record))
+        self._keys = list(dict.fromkeys(key for record in source.records for key in record))
+        self.header = list(map(_sound, self._keys))
 
     def blocks(self) -> Iterator[Block]:
         step = max(1, (BLOCK >> 5) // max(1, len(self.header)))
         for start in range(0, len(self._records), step):
             part = self._records[start : start + step]
-            rows = [[json_text(record.get(key)) for key in self.header] for record in part]
-            native = {at for record in part for at, key in enumerate(self.header) if isinstance(record.get(key), float)}
+            rows = [[json_text(record.get(key)) for key in self._keys] for record in part]
+            native = {at for record in part for at, key in enumerate(self._keys) if isinstance(record.get(key), float)}
             yield Block(TextRows(rows), range(start + 2, start + 2 + len(rows)), [], native)
 
     def dialect(self) -> Dialect:

@@ -52,22 +52,33 @@ def whole_lines(texts: Iterator[str]) -> Iterator[tuple[str, bool]]:
 class Splitter:
     """Splits a text, given in whole lines, into its header and its rows.
 
+    Args:
+        header, line: for a text that begins in the middle of a table: what is known already, and the number of its
+            first line.
+
     Attributes:
         header: the first row's fields, once it has been met.
         quoted: a quote has been met.
         ends: the kinds of line ends met.
     """
 
-    def __init__(self, delimiter: str) -> None:
-        self.header: list[str] | None = None
+    def __init__(self, delimiter: str, header: Sequence[str] | None = None, line: int = 1) -> None:
+        self.header: list[str] | None = None if header is None else list(header)
         self.quoted = False
         self.ends: set[str] = set()
         self._delimiter = delimiter
-        self._line = 1  # number of the next physical line
+        self._line = line  # number of the next physical line
         self._carry: list[str] = []  # lines of a record that is still open
         self._alone = 0  # lines before this one are read one by one, see _broken
         # The module's limit (131072) is far below the fields we take; whole_lines and MAX_RECORD bound them for us.
         csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_LINE))
+
+    @property
+    def next_line(self) -> int | None:
+        """The number of the line that comes next, where a splitter that knows nothing but the header would go on as
+        this one does; None where a record is open, or lines are still read one by one."""
+        free = self.header is not None and not self._carry and self._line >= self._alone
+        return self._line if free else None
 
     def split(self, text: str, last: bool) -> Block:
         """The rows that `text` completes. Pass `last` with the end of the file, so that nothing is left waiting.

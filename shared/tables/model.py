@@ -48,10 +48,11 @@ class BytesSource:
     data: bytes
     piece: int = 1 << 20
 
-    def open(self) -> Iterator[bytes]:
-        """See `Source.open`."""
-        for start in range(0, len(self.data), self.piece):
-            yield self.data[start : start + self.piece]
+    def open(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """See `RangedSource.open`."""
+        until = len(self.data) if end is None else end
+        for at in range(start, until, self.piece):
+            yield self.data[at : min(at + self.piece, until)]
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,40 @@ class RecordsSource:
         """The records as JSON, one a line; only the survey's digest and size are taken from it."""
         for record in self.records:
             yield json.dumps(record, default=str).encode() + b"\n"
+
+
+class RangedSource(Protocol):
+    """A source that can be opened in the middle."""
+
+    @property
+    def name(self) -> str:
+        """See `Source`."""
+
+    def open(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The file's bytes from `start` to before `end` (None: to its end), in pieces of any size."""
+
+
+@dataclass(frozen=True)
+class PartSource:
+    """A part of a text that was surveyed: the bytes from one boundary to before the offset `end`.
+
+    Read under the survey of the whole (with the part's own numbers of rows and rejects) it gives the very rows, errors
+    and rejects that the whole gives there.
+    """
+
+    source: RangedSource
+    survey: Survey
+    begin: Boundary
+    end: int | None
+
+    @property
+    def name(self) -> str:
+        """The whole file's."""
+        return self.source.name
+
+    def open(self) -> Iterator[bytes]:
+        """See `Source.open`."""
+        return self.source.open(self.begin.offset, self.end)
 
 
 @dataclass(frozen=True)
@@ -207,15 +242,25 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class Boundary:
+    """A place in a text at which a record begins: bytes from the file's beginning, and the physical line's number."""
+
+    offset: int
+    line: int
+
+
+@dataclass(frozen=True)
 class Block:
     """Rows as a container hands them out.
 
     Attributes:
         lines: `lines[i]` is the physical line on which row i begins.
         native: positions of columns with fractions that were numbers in the file, not text.
+        boundary: where a text may be cut behind this block; None where a record is still open, and in other containers.
     """
 
     rows: Rows
     lines: Sequence[int]
     rejects: list[Reject]
     native: Set[int] = frozenset()
+    boundary: Boundary | None = None

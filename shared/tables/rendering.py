@@ -59,6 +59,8 @@ def render_scored(cells: Cells | Sequence[Sequence[str]], columns: Sequence[Any]
         columns: one or more whole columns of text, as lists or Arrow strings without nulls, each as long as `cells`.
     """
     rows = cells if isinstance(cells, Cells) else Cells([TextRows(list(map(list, cells)))])
+    if not len(rows):
+        return b""  # of no rows Arrow makes a buffer of a few bytes
     fields = [_written(column, len(rows)) for column in columns]
     fields[-1] = pc.binary_join_element_wise(fields[-1], "\n", "")
     lines = pc.binary_join_element_wise(rows.written(), *fields, DELIMITER)

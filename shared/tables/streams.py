@@ -60,14 +60,21 @@ class Digest:
         return self._sha256.hexdigest()
 
 
-def blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks of `BLOCK` bytes; only the last may be shorter, none is empty."""
+def blocks(pieces: Iterable[bytes], offset: int = 0) -> Iterator[bytes]:
+    """The same bytes in blocks of `BLOCK` bytes; only the last may be shorter, none is empty.
+
+    Args:
+        offset: where in a file the bytes begin, other than its beginning. The file's blocks are kept, and the first one
+            reaches to the end of the block after the one that holds the byte before `offset`.
+    """
     gathered = bytearray()
+    size = BLOCK if not offset else ((offset - 1) // BLOCK + 2) * BLOCK - offset
     for piece in pieces:
         gathered += piece
-        while len(gathered) >= BLOCK:
-            yield bytes(gathered[:BLOCK])
-            del gathered[:BLOCK]
+        while len(gathered) >= size:
+            yield bytes(gathered[:size])
+            del gathered[:size]
+            size = BLOCK
     if gathered:
         yield bytes(gathered)
 
@@ -169,6 +176,29 @@ def decode(data: Iterable[bytes], encoding: str) -> Iterator[str]:
         first = False
         if text:
             yield text
+
+
+def encoded_size(text: str, encoding: str) -> int:
+    """How many bytes of a file a part of its text took."""
+    if text.isascii() and not encoding.startswith(("utf-16", "utf-32")):
+        return len(text)
+    return len(text.encode(encoding.removesuffix("-sig")))
+
+
+def mark_size(head: bytes, encoding: str) -> int:
+    """How many bytes at the beginning of a file `decode` leaves out: byte order marks."""
+    size = 0
+    marks = ["\ufeff", "\ufeff"] if encoding.endswith("-sig") else ["\ufeff"]
+    for mark in (*marks, _MARK_MISREAD):
+        written = mark.encode(encoding.removesuffix("-sig"), "ignore")
+        size += len(written) if written and head.startswith(written, size) else 0
+    return size
+
+
+def decode_from(data: Iterable[bytes], encoding: str) -> Iterator[str]:
+    """Text of blocks of bytes from the middle of a text that `decode` has read before; nothing empty."""
+    decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()
+    return (text for text in _decoded(data, decoder) if text)
 
 
 def _decoded(data: Iterable[bytes], decoder: codecs.IncrementalDecoder) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,19 @@ from shared.tables.typed import TextColumn, TypedRows, batch_of, text_columns, t
 _EXAMPLES = 5
 
 
-def survey(source: Source, contract: DatasetContract, kept: Kept | None = None) -> Survey:
+class Follower(Protocol):
+    """Looks on while a file is surveyed."""
+
+    def begin(self) -> None:
+        """The file is read from its beginning; what was seen before does not count."""
+
+    def take(self, block: Block, batch: pa.RecordBatch) -> None:
+        """The next block, and its usable rows as `Chunk.batch` has them."""
+
+
+def survey(
+    source: Source, contract: DatasetContract, kept: Kept | None = None, follower: Follower | None = None
+) -> Survey:
     """Look over the whole file, in memory that does not grow with it.
 
     One pass is enough for nearly every file: it reads under what the first block says of decimals and day order, and
@@ -32,6 +44,7 @@ def survey(source: Source, contract: DatasetContract, kept: Kept | None = None) 
 
     Args:
         kept: takes in what is understood of the rows, for `read`.
+        follower: looks on.
 
     Raises:
         TableError: the file is no table for this contract, or nothing in it can be scored.
@@ -39,7 +52,7 @@ def survey(source: Source, contract: DatasetContract, kept: Kept | None = None) 
     encoding: str | None = None
     settled: Dialect | None = None
     while True:
-        look = _Look(source, contract, encoding, settled, kept)
+        look = _Look(source, contract, encoding, settled, kept, follower)
         try:
             look.take()
         except UnicodeDecodeError as error:
@@ -121,12 +134,14 @@ class _Look:
         encoding: str | None,
         dialect: Dialect | None,
         kept: Kept | None,
+        follower: Follower | None,
     ) -> None:
         self._source = source
         self._contract = contract
         self._encoding = encoding
         self._under = dialect
         self._kept = kept
+        self._follower = follower
         self._digest = Digest()
         self._counts = _Counts()
         self._numbers = NumberEvidence()
@@ -144,6 +159,8 @@ class _Look:
             encoding=self._encoding,
             delimiter=known.delimiter if known else None,
         )
+        if self._follower is not None:
+            self._follower.begin()
         with opened as self._table:
             self._columns = _resolve(self._table, self._contract)
             for block in self._table.blocks():
@@ -160,9 +177,13 @@ class _Look:
             self._under = self._decide()
         rows = typed(columns, self._under, len(block.rows))
         self._counts.add(block, rows, self._contract)
+        if self._kept is None and self._follower is None:
+            return
+        understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems)
         if self._kept is not None:
-            understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems)
             self._kept.add(Portion(block.rows, block.rejects, understood))
+        if self._follower is not None:
+            self._follower.take(block, understood.batch)
 
     def _weigh(self, columns: Sequence[TextColumn], block: Block) -> None:
         for text in columns:

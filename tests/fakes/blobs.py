@@ -97,14 +97,13 @@ class FakeBlobStore:
             blob = self._blob(container, name)
             return blob.data, blob.info
 
-    def pieces(self, container: str, name: str, etag: str) -> Iterator[bytes]:
+    def pieces(self, container: str, name: str, etag: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """See `BlobStore.pieces`."""
-        start = 0
         while True:
             self._begin("pieces", container, name)
             with self._lock:
                 self._check(container, name, etag)
-                piece = self._blob(container, name).data[start : start + PIECE_BYTES]
+                piece = self._blob(container, name).data[:end][start : start + PIECE_BYTES]
             if not piece:
                 return
             yield piece

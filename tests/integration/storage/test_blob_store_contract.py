@@ -217,6 +217,8 @@ def test_pieces_are_the_blob_and_end_in_a_conflict_once_it_changes(store: BlobSt
     etag = store.put(container, "x", data)
 
     assert b"".join(store.pieces(container, "x", etag)) == data
+    for start, end in ((0, 10), (7, piece + 5), (piece - 1, None), (5, 5), (len(data) - 2, len(data) + 9)):
+        assert b"".join(store.pieces(container, "x", etag, start, end)) == data[start:end]
     reading = store.pieces(container, "x", etag)
     next(reading)
     store.put(container, "x", data)

@@ -143,3 +143,10 @@ def test_half_a_character_in_a_record_is_replaced() -> None:
     """JSON can escape what no file can hold."""
     records: list[dict[str, object]] = [{"Date": "2026-01-01", "Value": 1, "n": "a\ud83d", "m": ["\ud83d\ude00"]}]
     assert whole(RecordsSource(records)).cells == [["2026-01-01", "1", "a\ufffd", '["\U0001f600"]']]
+
+
+def test_half_a_character_in_a_key_is_replaced() -> None:
+    found = survey(RecordsSource([{"Date": "2026-01-01", "Value": 1, "n\ud83d": "x"}]), METER)
+
+    assert found.header == ("Date", "Value", "n\ufffd")
+    assert whole(RecordsSource([{"Date": "2026-01-01", "Value": 1, "n\ud83d": "x"}])).cells[0][2] == "x"

@@ -38,6 +38,10 @@ def test_nothing_is_nothing() -> None:
     assert render_rows([]) == b""
 
 
+def test_no_scored_rows_are_no_bytes() -> None:
+    assert render_scored([], [pa.array([], pa.string()), []]) == b""
+
+
 def test_a_scored_header_never_bears_a_name_twice() -> None:
     assert scored_header(["t", "v"], ["anomaly", "score"]) == ["t", "v", "anomaly", "score", "error"]
     assert scored_header(["t", "Anomaly", "anomaly_2", "error"], ["anomaly"]) == [
