@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -78,6 +79,17 @@ class Stack:
                 result.download_blob().readinto(file)
         seconds = (times[-1] - times[0]).total_seconds()
         return Figures(seconds, peak[0], output or source, cpu=cpu)
+
+    def scored(self, source: Path, name: str) -> dict[str, Any]:
+        """Drops the file, whoever may score it; the record of its run once it is completed."""
+        with source.open("rb") as file:
+            self._blobs.get_blob_client("incoming", f"gas/{name}").upload_blob(file)
+        return self._follow(f"incoming/gas/{name}", "completed")
+
+    def result(self, name: str) -> str:
+        """The SHA-256 of a result."""
+        content: bytes = self._blobs.get_blob_client("results", f"gas/{name}").download_blob().readall()
+        return hashlib.sha256(content).hexdigest()
 
     def _cpu(self) -> dict[str, float]:
         """Seconds of CPU so far: of each process of the cloud, and of the inference workers under the emulator."""

@@ -96,6 +96,7 @@ class App:
             revisions=self.revisions,
             targets=self.targets,
             clock=self.clock,
+            ask_for_part=self.desk.ask_for_part,
         )
         self.retraining = Retraining(
             settings=self.settings,
@@ -143,9 +144,11 @@ class App:
 
     def do(self, message: str) -> None:
         """One message of the work queue."""
-        held = self.desk.asked(message)
+        held, part = self.desk.asked(message)
         if held.run.kind == "train":
             self.retraining.advance(held)
+        elif part is not None:
+            self.files.part(held, *part)
         else:
             self.files.run(held)
 

@@ -69,6 +69,9 @@ class Run(BaseModel):
     plan: dict[str, int] | None = None
     """How the file is cut up, chosen by the first attempt and kept by the others: `rows_per_batch`."""
 
+    parts: dict[str, Any] | None = None
+    """Of a file that is scored in parts: `of` so many, so many `done`, and the `key` of the plan."""
+
     # training
     parameters: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] | None = None

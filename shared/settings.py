@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     score_claim_seconds: Annotated[float, Field(gt=0)] = 300
     """How long a scoring run belongs to one instance without a sign of life; afterwards another may take it over."""
 
+    score_split_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    """A larger text file in time order is scored in parts of about so many bytes, by many instances; 0 for never."""
+
     score_fallback: Literal["off", "bundle-when-down", "bundle-always"] = "off"
     """Who scores where no endpoint answers: nobody, the live model's bundle in process, or always the bundle."""
 

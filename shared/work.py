@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
 from shared.errors import ConflictError, NotFoundError
 from shared.live import LiveModels
@@ -46,10 +47,15 @@ class WorkDesk:
         """Enqueues one look at the run."""
         self._queue.send(json.dumps({"dataset": run.dataset, "run": run.id}))
 
-    def asked(self, message: str) -> Held:
-        """The run that a message of `ask` is about."""
+    def ask_for_part(self, run: Run, key: str, part: int) -> None:
+        """Enqueues one part of a run that is scored in parts; `key` names the plan."""
+        self._queue.send(json.dumps({"dataset": run.dataset, "run": run.id, "key": key, "part": part}))
+
+    def asked(self, message: str) -> tuple[Held, tuple[str, int] | None]:
+        """The run that a message is about and, where it is about one part of it, the plan's key and the part."""
         about = json.loads(message)
-        return self._runs.load(about["dataset"], about["run"])
+        held = self._runs.load(about["dataset"], about["run"])
+        return held, (about["key"], about["part"]) if "part" in about else None
 
     def wake_files(self) -> int:
         """Enqueues every scoring run that waits for something which has come, or was left behind; returns how many."""
@@ -74,6 +80,8 @@ class WorkDesk:
             return False
         if run.state == "waiting":
             return served(run.dataset)
+        if run.state == "scoring" and run.parts is not None and run.claimed_until is None:
+            return True  # `not_before` is put off by every part that is done: nothing was heard of the others
         unclaimed = run.claimed_until or run.updated + _UNATTENDED
         return unclaimed < now
 
@@ -86,11 +94,13 @@ class WorkDesk:
         Returns:
             The run; None when it had ended by itself after all, on another delivery.
         """
+        about: Any = None
         try:
-            held = self._asked_about(json.loads(message))
+            about = json.loads(message)
+            held = self._asked_about(about)
         except (ValueError, KeyError, TypeError, RecursionError, NotFoundError):
             held = self._run_about("score", place("", "an unreadable message"), message)
-        if held.run.state in ENDS or held.run.state in TRAINING_ENDS:
+        if held.run.state in ENDS or held.run.state in TRAINING_ENDS or _is_past(about, held.run):
             return None
         failure = Failure(
             code=CRASHED,
@@ -123,6 +133,11 @@ class WorkDesk:
             state="received",
         )
         return self._runs.create(run.entered("received", now))[0]
+
+
+def _is_past(about: object, run: Run) -> bool:
+    """Whether a message is about a part of a plan that the run has left behind."""
+    return isinstance(about, dict) and "part" in about and about.get("key") != (run.parts or {}).get("key")
 
 
 def _text(about: Mapping[str, object], name: str) -> str:

@@ -38,9 +38,9 @@ from shared.retraining.validation import prepare
 from shared.retraining.workspace import UNAVAILABLE, Endpoint, ModelVersion, TrainingJob, Workspace
 from shared.runs import Failure, Held, Run, RunStore
 from shared.scoring.context import write_table
-from shared.scoring.files import BlobSource
 from shared.scoring.history import History
 from shared.scoring.targets import Targets
+from shared.scoring.task import BlobSource
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
 

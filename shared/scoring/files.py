@@ -4,6 +4,8 @@ States of a scoring run: received → scoring → completed; waiting (no model i
 at again by the reconciler); and the ends failed (the file is at fault, or the endpoint refuses it) and superseded (the
 blob was replaced or removed; its newer version has a run of its own).
 
+A large file in order of time is scored in parts, by many instances at once: see `shared.scoring.distribution`.
+
 The effects of an attempt come in this order: answers in the journal → blocks → commit of the results → history →
 manifest → record. Whoever takes over after a crash between any two does what is missing and nothing twice.
 """
@@ -12,18 +14,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from aml.contract import DatasetContract, contract_names, load_contract
+from aml.contract import contract_names, load_contract
 from shared import telemetry
 from shared.claims import Claim, is_claimed
 from shared.errors import (
     ConflictError,
-    GiveUpError,
+    DropscoreError,
     NoLiveModelError,
     NotFoundError,
     StorageUnavailableError,
@@ -31,59 +32,27 @@ from shared.errors import (
 )
 from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
+from shared.scoring.assembly import Assembled
+from shared.scoring.distribution import AskForPart, Distribution
 from shared.scoring.journal import Journal, discard, unfinished
 from shared.scoring.results import ResultWriter, about_input, about_time, manifest
-from shared.scoring.revisions import Given, Revisions
+from shared.scoring.revisions import Revisions
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.standing import Standing, fingerprint
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
+from shared.scoring.task import BlobSource, Task
 from shared.scoring.uploads import Uploads
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
-from shared.tables import REJECTS_HEADER, Kept, Survey, render_header, render_rejects, scored_header, survey
+from shared.tables import REJECTS_HEADER, Kept, render_header, render_rejects, scored_header, survey
 
 _log = logging.getLogger(__name__)
 
 ENDS = frozenset({"completed", "failed", "superseded"})
 STATES = ENDS | {"received", "scoring", "waiting"}
 _LONGEST_WAIT = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class BlobSource:
-    """One version of a blob as a source of bytes; reading fails with `ConflictError` once the blob has changed.
-
-    `alive` is called for every piece: whoever reads a large blob renews his claim there.
-    """
-
-    blobs: BlobStore
-    container: str
-    name: str
-    etag: str
-    alive: Callable[[], None]
-
-    def open(self) -> Iterator[bytes]:
-        """See `shared.tables.Source.open`."""
-        for piece in self.blobs.pieces(self.container, self.name, self.etag):
-            self.alive()
-            yield piece
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What an attempt has found out before it scores: the results follow from it, and `key` says so in short."""
-
-    drop: Drop
-    contract: DatasetContract
-    source: BlobSource
-    kept: Kept
-    found: Survey
-    target: Target
-    given: Given
-    key: str
-    started: datetime
 
 
 class FileScoring:
@@ -98,6 +67,7 @@ class FileScoring:
         revisions: Revisions,
         targets: Targets,
         clock: Callable[[], datetime],
+        ask_for_part: AskForPart,
     ) -> None:
         self._settings = settings
         self._blobs = blobs
@@ -105,6 +75,15 @@ class FileScoring:
         self._revisions = revisions
         self._targets = targets
         self._clock = clock
+        self._distribution = Distribution(
+            settings=settings,
+            blobs=blobs,
+            runs=runs,
+            revisions=revisions,
+            targets=targets,
+            ask=ask_for_part,
+            clock=clock,
+        )
 
     def receive(self, blob: BlobInfo, *, manual: bool = False) -> tuple[Held, bool]:
         """The run of this version of a dropped file, and whether it is new; never a second one for the same version."""
@@ -125,7 +104,7 @@ class FileScoring:
         if held.run.state not in ENDS:
             return held
         fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0, "manual": True}
-        fresh |= {"model": None, "counts": None, "manifest": None}
+        fresh |= {"model": None, "counts": None, "manifest": None, "parts": None}
         return self._runs.save(held, held.run.entered("received", self._clock(), "asked for again", **fresh))
 
     def run(self, held: Held) -> Run:
@@ -151,6 +130,38 @@ class FileScoring:
             if ended:
                 discard(self._blobs, dataset, run)
 
+    def part(self, held: Held, key: str, index: int) -> Run:
+        """Scores one part of a file that is scored in parts, and assembles the file where it was the last.
+
+        Raises:
+            Exception: whatever nobody expected; the part is given back, so that the host's next try finds it free.
+        """
+        run = held.run
+        try:
+            if not self._distribution.part(run, key, index):
+                return run
+        except DropscoreError as error:
+            return self._broken_off(run, key, error)
+        return self.run(self._runs.load(run.dataset, run.id))
+
+    def _broken_off(self, run: Run, key: str, error: DropscoreError) -> Run:
+        """What the failure of a part means for its run, unless somebody holds the run or it has moved on by itself."""
+        held = self._runs.load(run.dataset, run.id)
+        now = held.run
+        if now.state != "scoring" or is_claimed(now, self._clock()) or (now.parts or {}).get("key") != key:
+            return now
+        claim = Claim(self._runs, held, self._clock, timedelta(seconds=self._settings.score_claim_seconds))
+        try:
+            if not isinstance(error, ConflictError):
+                self._end_or_wait(claim, error)
+            elif self._current_etag(place(*run.blob.split("/", 1))) != run.etag:
+                self._supersede(claim)  # else another instance took the part over
+        except ConflictError:
+            return self._broken_off(run, key, error)  # another part's instance wrote the record
+        if claim.run.state in ENDS:
+            discard(self._blobs, run.dataset, run.id)
+        return claim.run
+
     def _attempt(self, held: Held) -> Run:
         if held.run.state in ENDS or is_claimed(held.run, self._clock()):
             return held.run
@@ -160,14 +171,11 @@ class FileScoring:
         except ConflictError:
             return self._runs.load(held.run.dataset, held.run.id).run  # another instance took it first
         try:
-            self._score(claim)
+            self._score(claim, going_on=held.run.state == "scoring")
         except ConflictError as error:
             return self._after_conflict(claim, error)
-        except GiveUpError as error:
-            claim.save(claim.run.failed("failed", self._clock(), error))
-            _log.warning("run %s failed: %s", claim.run.id, error, extra=error.where)
-        except TryAgainError as error:
-            self._wait(claim, error)
+        except DropscoreError as error:
+            self._end_or_wait(claim, error)
         except Exception:
             with suppress(ConflictError):  # it is another instance's by now
                 claim.release()
@@ -175,8 +183,18 @@ class FileScoring:
         return claim.run
 
     def _begin(self, claim: Claim) -> None:
+        if claim.run.state == "scoring" and claim.run.parts is not None:
+            claim.take(claim.run.model_copy(update={"not_before": None}))  # other instances are at it, or this one was
+            return
         attempts = claim.run.attempts + 1
         claim.take(claim.run.entered("scoring", self._clock(), attempts=attempts, error=None, not_before=None))
+
+    def _end_or_wait(self, claim: Claim, error: DropscoreError) -> None:
+        if isinstance(error, TryAgainError):
+            self._wait(claim, error)
+            return
+        claim.save(claim.run.failed("failed", self._clock(), error))
+        _log.warning("run %s failed: %s", claim.run.id, error, extra=error.where)
 
     def _wait(self, claim: Claim, error: TryAgainError) -> None:
         run = claim.run.failed("waiting", self._clock(), error)
@@ -204,9 +222,12 @@ class FileScoring:
         if self._current_etag(place(*run.blob.split("/", 1))) == run.etag:
             self._wait(claim, error)  # a result was written by somebody else meanwhile: look again later
         else:
-            note = "the file was replaced or removed; its newer version has a run of its own"
-            claim.save(run.entered("superseded", self._clock(), note, claimed_until=None))
+            self._supersede(claim)
         return claim.run
+
+    def _supersede(self, claim: Claim) -> None:
+        note = "the file was replaced or removed; its newer version has a run of its own"
+        claim.save(claim.run.entered("superseded", self._clock(), note, claimed_until=None))
 
     def _current_etag(self, drop: Drop) -> str | None:
         try:
@@ -214,15 +235,21 @@ class FileScoring:
         except NotFoundError:
             return None
 
-    def _score(self, claim: Claim) -> None:
+    def _score(self, claim: Claim, *, going_on: bool) -> None:
         with Kept() as kept:
-            self._take_through(claim, self._task(claim, kept))
+            task = self._distribution.resumed(claim, going_on=going_on) or self._task(claim, kept)
+            self._take_through(claim, task)
 
-    def _take_through(self, claim: Claim, task: _Task) -> None:
+    def _take_through(self, claim: Claim, task: Task) -> None:
         standing = Standing.of(self._blobs, task.drop)
         standing.require_own(claim.run, self._blobs)
         if standing.answers(claim.run, task.key, task.target, self._blobs):
             about, marked = self._reused(claim.run, task, standing)
+        elif task.ranges:
+            assembled = self._distribution.advanced(claim, task)
+            if assembled is None:
+                return  # what is missing is on the queue
+            about, marked = self._told(claim.run, task, assembled)
         else:
             about, marked = self._scored(claim, task)
         if about is not standing.manifest:
@@ -232,19 +259,21 @@ class FileScoring:
         self._finish(claim, task.drop, about)
         self._revisions.settle(claim.run.dataset, marked)
 
-    def _task(self, claim: Claim, kept: Kept) -> _Task:
+    def _task(self, claim: Claim, kept: Kept) -> Task:
         started, run = self._clock(), claim.run
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
         contract = load_contract(drop.dataset)
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
-        found = survey(source, contract, kept)
+        cutter = self._distribution.cutter(contract)
+        found = survey(source, contract, kept, cutter)
+        ranges, before = cutter.cut(found) if cutter is not None else ((), ())
         target = self._target(claim)
         given = self._revisions.context(run, contract, source, found)
         key = fingerprint(found, contract, target, given.rows)
-        return _Task(drop, contract, source, kept, found, target, given, key, started)
+        return Task(drop, contract, source, found, target, given, key, started, ranges, before, kept)
 
-    def _reused(self, run: Run, task: _Task, standing: Standing) -> tuple[dict[str, Any], list[str]]:
+    def _reused(self, run: Run, task: Task, standing: Standing) -> tuple[dict[str, Any], list[str]]:
         """The manifest where the results are there already: a former run's, or its own that died before its record.
 
         The tail that is known of the file is this run's from now on: what comes late is to revise this one.
@@ -263,7 +292,7 @@ class FileScoring:
         }
         return {**about, **again}, marked
 
-    def _scored(self, claim: Claim, task: _Task) -> tuple[dict[str, Any], list[str]]:
+    def _scored(self, claim: Claim, task: Task) -> tuple[dict[str, Any], list[str]]:
         """Scores the file, commits the results and keeps its tail; the manifest, and the runs that it marked."""
         rows = (claim.run.plan or {})["rows_per_batch"]
         conversation = Conversation(deployment=task.target.deployment, wire=self._settings.score_wire)
@@ -277,19 +306,23 @@ class FileScoring:
                 task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept
             )
             outputs = self._write(claim, task, table, journal, uploads)
-        marked = self._revisions.scored(claim.run, task.contract, task.given, table.latest)
+        return self._told(claim.run, task, Assembled(outputs, table.counts, conversation, table.latest))
+
+    def _told(self, run: Run, task: Task, done: Assembled) -> tuple[dict[str, Any], list[str]]:
+        """Keeps the tail of a file whose results are committed; the manifest, and the runs that it marked."""
+        marked = self._revisions.scored(run, task.contract, task.given, done.latest)
         about = manifest(
-            claim.run,
+            run,
             task.found,
             task.target,
-            conversation,
-            table.counts,
-            outputs,
+            done.conversation,
+            done.counts,
+            done.outputs,
             key=task.key,
             started=task.started,
             finished=self._clock(),
         )
-        return about, marked
+        return {**about, "parts": len(task.ranges)} if task.ranges else about, marked
 
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record with the plan, which stays that of the first attempt."""
@@ -300,7 +333,7 @@ class FileScoring:
         return target
 
     def _write(
-        self, claim: Claim, task: _Task, table: TableScoring, journal: Journal, uploads: Uploads
+        self, claim: Claim, task: Task, table: TableScoring, journal: Journal, uploads: Uploads
     ) -> list[dict[str, Any]]:
         drop, found, contract = task.drop, task.found, task.contract
         scored = ResultWriter(self._blobs, drop.result("scored.csv"), task.key, journal, uploads)

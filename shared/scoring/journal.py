@@ -22,6 +22,8 @@ from shared.storage import BlobStore
 
 REQUEST_IDS_KEPT = 100
 _ANSWERS = "answers/"
+PARTS = "parts/"
+"""Beside the answers: what instances leave for each other that score one file together, see `shared.scoring.parts`."""
 _ENTRY_BYTES = 4 * 1024 * 1024
 _ABOUT = b"dropscore.journal"
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -30,13 +32,14 @@ _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
 
 def discard(blobs: BlobStore, dataset: str, run: str) -> None:
     """Removes whatever any attempt of the run wrote down; it has ended, or its answers are of no use any more."""
-    for info in list(blobs.list_blobs(STATE, _folder(dataset, run))):
-        blobs.delete(STATE, info.name)
+    for kind in (_ANSWERS, PARTS):
+        for info in list(blobs.list_blobs(STATE, f"{kind}{dataset}/{run}/")):
+            blobs.delete(STATE, info.name)
 
 
 def unfinished(blobs: BlobStore) -> set[tuple[str, str]]:
-    """Dataset and id of the runs that have answers written down."""
-    places = (info.name.split("/") for info in blobs.list_blobs(STATE, _ANSWERS))
+    """Dataset and id of the runs that have something written down."""
+    places = (info.name.split("/") for kind in (_ANSWERS, PARTS) for info in blobs.list_blobs(STATE, kind))
     return {(dataset, run) for _, dataset, run, *_ in places}
 
 

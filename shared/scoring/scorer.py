@@ -26,7 +26,7 @@ _Decoded = TypeVar("_Decoded")
 BYTES_PER_REQUEST = 1_500_000
 """What managed endpoints are known to take; see the setting `SCORE_BYTES_PER_REQUEST`."""
 
-_HOPELESS_REFUSALS = 50
+HOPELESS_REFUSALS = 50
 """So many rows refused one by one and not one accepted, nor the batch's last one: the rows are not the problem."""
 
 
@@ -106,6 +106,7 @@ class Scorer:
     Args:
         in_flight: requests under way at once.
         size: how large a request may be; without one as large as a batch and `BYTES_PER_REQUEST` allow.
+        accepted_before: rows of the same file were accepted already: those that are refused are the problem.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Scorer:
         *,
         in_flight: int,
         size: RequestSize | None = None,
+        accepted_before: bool = False,
     ) -> None:
         self._client = client
         self._contract = contract
@@ -124,7 +126,7 @@ class Scorer:
         self._size = size or RequestSize(sys.maxsize, BYTES_PER_REQUEST)
         self._lock = threading.Lock()
         self._last = no_rows(contract)
-        self._accepted = 0
+        self._accepted = int(accepted_before)
         self._refused = 0
 
     def score(self, batches: Iterable[pa.Table], history: pa.Table | Preceding) -> Iterator[Scored]:
@@ -243,7 +245,7 @@ class Scorer:
         with self._lock:
             self._accepted += accepted
             self._refused += refused
-            hopeless = self._accepted == 0 and self._refused >= _HOPELESS_REFUSALS
+            hopeless = self._accepted == 0 and self._refused >= HOPELESS_REFUSALS
         if hopeless and error is not None and not self._accepts_last():
             raise EndpointRefusedError(
                 "endpoint_refuses_all", f"The endpoint refused every row it was sent. {error.message}", **error.where

@@ -80,10 +80,12 @@ class TableScoring:
     """Scores the rows of one surveyed table; `latest` holds, after the last chunk, the rows that later files need.
 
     Args:
-        before: what is known from before the table's rows, see `History.before`.
+        before: what is known from before the table's rows, see `History.before`; or, where the table is a part of a
+            file in time order, all that comes before it.
         alive: called now and then while no chunk can be handed out yet.
         journal: where earlier attempts left their answers, and this one leaves its own.
         kept: what the survey has kept of the rows.
+        follow: is shown every batch of a table in time order, and the answer to it.
     """
 
     def __init__(
@@ -92,11 +94,12 @@ class TableScoring:
         survey: Survey,
         contract: DatasetContract,
         scorer: Scorer,
-        before: pa.Table,
+        before: pa.Table | Preceding,
         chunk_rows: int,
         alive: Callable[[], None] = lambda: None,
         journal: Journal | None = None,
         kept: Kept | None = None,
+        follow: Callable[[pa.Table, Scored], None] = lambda rows, scored: None,
     ) -> None:
         self._source = source
         self._survey = survey
@@ -107,6 +110,7 @@ class TableScoring:
         self._alive = alive
         self._journal = journal
         self._kept = kept
+        self._follow = follow
         self.counts = Counts()
         self.latest = no_rows(contract)
 
@@ -137,7 +141,9 @@ class TableScoring:
 
     def _answers(self, batches: Iterator[pa.Table]) -> Iterator[Scored]:
         """One for each batch: as an earlier attempt wrote it down, otherwise as the endpoint gives it."""
-        before = Preceding.first(self._before, self._contract)
+        before = self._before
+        if not isinstance(before, Preceding):
+            before = Preceding.first(before, self._contract)
         if self._journal is None:
             yield from self._scorer.score(batches, before)
             return
@@ -159,6 +165,7 @@ class TableScoring:
 
         for scored in self._answers(batches()):
             chunk, rows = waiting.popleft()
+            self._follow(rows, scored)
             self._remember(scored.accepted(rows))
             yield _joined(chunk, scored)
 

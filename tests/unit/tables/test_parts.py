@@ -81,7 +81,7 @@ def test_a_text_in_parts_is_the_whole_text(
     source = BytesSource("x.csv", mark + text.encode(encoding), 7)
     with mock.patch("shared.tables.streams.BLOCK", block):
         cuts = _Boundaries()
-        found = survey(source, METER, cuts)
+        found = survey(source, METER, follower=cuts)
         at = cuts.found if every else cuts.found[::2]
         expected = _read([(source, found)], rows)
 
@@ -93,7 +93,7 @@ def test_a_text_may_be_cut_behind_each_of_its_records_and_nowhere_else() -> None
     source = BytesSource("x.csv", data)
     with mock.patch("shared.tables.streams.BLOCK", 1):
         cuts = _Boundaries()
-        survey(source, METER, cuts)
+        survey(source, METER, follower=cuts)
 
     places = {boundary.offset: boundary.line for boundary, _, _ in cuts.found}
     records = [31, data.index(b"2026-01-02"), len(data)]
