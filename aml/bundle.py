@@ -1,6 +1,7 @@
 """The model bundle: one file that training writes and serving opens.
 
-It holds the fitted pipeline, the contract, the versions of the libraries that fitted it, and its metrics. The pipeline
+It holds the fitted pipeline, the contract, the versions of the libraries that fitted it, its metrics and the profile of
+its training data. The pipeline
 lies inside as bytes of its own, so that the versions can be read, and refused, before anything of scikit-learn is
 unpickled: scikit-learn itself only warns, and may then score differently. A bundle is unpickled and so must come from
 whom one trusts; it is the workspace's own model registry that hands it to the endpoint.
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import io
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,14 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """What a bundle holds; `versions` maps distribution names (and `python`) to versions."""
+    """What a bundle holds; `versions` maps distribution names (and `python`) to versions, `profile` is that of
+    `aml.profile`, empty in a bundle from before there was one."""
 
     pipeline: Pipeline
     contract: DatasetContract
     metrics: Metrics
     versions: dict[str, str]
+    profile: Mapping[str, Any] = field(default_factory=dict)
 
 
 def library_versions() -> dict[str, str]:
@@ -46,7 +50,13 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}}
 
 
-def save_bundle(folder: Path, pipeline: Pipeline, contract: DatasetContract, metrics: Metrics) -> Path:
+def save_bundle(
+    folder: Path,
+    pipeline: Pipeline,
+    contract: DatasetContract,
+    metrics: Metrics,
+    profile: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the bundle into `folder`; equal models under equal versions give equal bytes. Returns its path."""
     model = io.BytesIO()
     joblib.dump(pipeline, model)
@@ -56,6 +66,7 @@ def save_bundle(folder: Path, pipeline: Pipeline, contract: DatasetContract, met
         "versions": library_versions(),
         "contract": contract.model_dump(mode="json"),
         "metrics": metrics,
+        "profile": dict(profile or {}),
         "pipeline": model.getvalue(),
     }
     joblib.dump(content, path)
@@ -85,6 +96,7 @@ def open_bundle(path: Path) -> Bundle:
         contract=DatasetContract.model_validate(content["contract"]),
         metrics=content["metrics"],
         versions=saved,
+        profile=content.get("profile", {}),
     )
 
 

@@ -85,6 +85,22 @@ class GateRule(_Declared):
     max_rise: float | None = Field(default=None, ge=0)
 
 
+class DriftRules(_Declared):
+    """When the data of a file count as drifted away from the training data.
+
+    `psi_moderate` and `psi_severe` bound by how much a PSI may exceed what chance alone explains (the usual 0.1 and
+    0.25); `share_moderate` and `share_severe` bound by how much the share of unusable rows may exceed that of the
+    training data, and the share of values below or above all of theirs. A file of fewer than `min_rows` usable rows is
+    not judged by itself.
+    """
+
+    psi_moderate: float = Field(default=0.1, gt=0)
+    psi_severe: float = Field(default=0.25, gt=0)
+    share_moderate: float = Field(default=0.1, gt=0, le=1)
+    share_severe: float = Field(default=0.25, gt=0, le=1)
+    min_rows: int = Field(default=20, ge=1)
+
+
 class DatasetContract(_Declared):
     """Everything that is declared about one dataset.
 
@@ -110,6 +126,7 @@ class DatasetContract(_Declared):
     predictions: tuple[PredictionColumn, ...]
     training: TrainingRules
     gate: tuple[GateRule, ...] = ()
+    drift: DriftRules = DriftRules()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -1,7 +1,8 @@
 """Entry of the training job: `python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01]`.
 
 FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). FOLDER receives
-`bundle.joblib`, `metrics.json` (one flat object) and `contract.json`. Bad data: one line `code: message` on stderr and
+`bundle.joblib`, `metrics.json` (one flat object), `contract.json` and `profile.json` (what drift is measured against:
+`aml/profile.py`). Bad data: one line `code: message` on stderr and
 exit code 2. Whatever it fails of, FOLDER receives `error.json` alone, an object of `code` and `message`: Azure ML keeps
 what a failed job wrote into a mounted output, and the app reads it there.
 """
@@ -16,20 +17,25 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from sklearn.pipeline import Pipeline
 
 from aml.bundle import save_bundle
 from aml.columns import InputError, Parsed, rows_from_table
 from aml.contract import ContractError, DatasetContract, load_contract
 from aml.evaluation import Metrics, TooFewRowsError, describe, evaluate
-from aml.forest import Scorer, build_pipeline
+from aml.forest import SEED, Scorer, build_pipeline
+from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Rows
 
 _PARQUET_MAGIC = b"PAR1"
 _DELIMITERS = ",;\t|"
 _DAY_US = 86_400_000_000
+_UNUSABLE = b"dropscore.unusable"
+_SCORES_PROFILED = 200_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = read_table(arguments.data)
         parsed = rows_from_table(table, contract)
         rows = usable_rows(parsed, contract)
-        metrics = train(rows, contract, arguments.contamination or contract.contamination, arguments.model)
+        share = arguments.contamination or contract.contamination
+        metrics = train(rows, contract, share, arguments.model, unusable_share(table, parsed))
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         _leave_reason(arguments.model, error.code, error.message)
@@ -55,13 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(rows: Rows, contract: DatasetContract, contamination: float, folder: Path) -> Metrics:
-    """Measure on a hold-out, fit the final model on all rows, and write the three files.
+def train(rows: Rows, contract: DatasetContract, contamination: float, folder: Path, unusable: float = 0.0) -> Metrics:
+    """Measure on a hold-out, fit the final model on all rows, and write the four files.
 
     Args:
         rows: usable rows, in order of series and time.
         contamination: share of the rows, above 0 and at most 0.5, beyond the model's threshold.
         folder: is made when it is not there.
+        unusable: share of the dataset's rows that are not among `rows` because they cannot be used.
 
     Raises:
         InputError: ``too_few_rows`` when nothing can be held out.
@@ -72,12 +80,33 @@ def train(rows: Rows, contract: DatasetContract, contamination: float, folder: P
     except TooFewRowsError as error:
         raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
     pipeline = build().fit(rows)
-    metrics = {**describe(rows, Scorer(pipeline), contamination), **measured}
+    scorer = Scorer(pipeline)
+    metrics = {**describe(rows, scorer, contamination), **measured}
+    profile = _profile(rows, contract, pipeline, scorer, unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False), encoding="utf-8")
-    save_bundle(folder, pipeline, contract, metrics)
+    write_profile(folder, profile)
+    save_bundle(folder, pipeline, contract, metrics, profile)
     return metrics
+
+
+def unusable_share(table: pa.Table, parsed: Parsed) -> float:
+    """Share of the dataset's rows that cannot be used: as the app says, which left them out of its Parquet file, or as
+    was found here."""
+    said = (table.schema.metadata or {}).get(_UNUSABLE)
+    return float(said) if said is not None else len(parsed.problems) / max(len(parsed.rows), 1)
+
+
+def _profile(rows: Rows, contract: DatasetContract, pipeline: Pipeline, scorer: Scorer, unusable: float) -> Profile:
+    """Of all values; of the scores of all rows or, where they are very many, of so many of them drawn by lot."""
+    drawn = np.arange(len(rows))
+    if len(rows) > _SCORES_PROFILED:
+        drawn = np.sort(np.random.default_rng(SEED).choice(len(rows), _SCORES_PROFILED, replace=False))
+    scores = scorer.scores_of_features(pipeline[:-1].transform(rows)[drawn])
+    name = next(column.name for column in contract.predictions if column.type == "number")
+    columns = {contract.value: rows.value}
+    return make_profile(contract.name, rows.time, rows.series, columns, (name, scores, drawn), unusable)
 
 
 def read_table(path: Path) -> pa.Table:

@@ -21,6 +21,7 @@ from shared.tables import Source, Survey, read, survey
 _ROWS_PER_GROUP = 100_000
 _SAMPLE_ROWS = 50
 _BLOCK_BYTES = 4 * 1024 * 1024
+_UNUSABLE = "dropscore.unusable"
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,12 @@ def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: s
     check(found, contract)
     latest = sample = no_rows(contract)
     with tempfile.TemporaryFile() as file:
-        with pq.ParquetWriter(file, row_schema(contract)) as writer:
+        bad = (found.unusable + found.rejected) / found.data_rows
+        schema = row_schema(contract).with_metadata({_UNUSABLE: str(bad)})  # which training could not know else
+        with pq.ParquetWriter(file, schema) as writer:
             for chunk in read(source, found, contract, rows_per_chunk=_ROWS_PER_GROUP):
                 rows = conform(pa.Table.from_batches([chunk.batch]), contract)
-                writer.write_table(rows)
+                writer.write_table(rows.cast(schema))
                 sample = pa.concat_tables([sample, rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))])
                 sample = sample.slice(max(0, sample.num_rows - _SAMPLE_ROWS))
                 rows = pa.concat_tables([latest, rows])

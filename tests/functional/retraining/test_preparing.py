@@ -60,6 +60,13 @@ def test_what_is_kept_does_not_depend_on_how_the_file_is_cut(
     assert data.sample.equals(expected.sample)
 
 
+def test_training_is_told_how_many_rows_it_is_not_given() -> None:
+    rows, _ = prepared(spanish_csv(READINGS, unreadable=range(48)) + "one;field;too many\n" * 20)
+
+    assert rows.num_rows == 432
+    assert float(rows.schema.metadata[b"dropscore.unusable"]) == pytest.approx(68 / 500)
+
+
 def test_the_tail_of_every_series_and_a_sample_are_kept_in_order_of_time() -> None:
     _, data = prepared(two_meters(READINGS[::-1]))
     times = [each.time for each in READINGS]

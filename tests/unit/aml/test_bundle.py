@@ -61,6 +61,20 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
         open_bundle(path)
 
 
+def test_a_bundle_brings_its_profile_and_one_from_before_has_none(
+    tmp_path: Path, pipeline: Pipeline, gas: DatasetContract
+) -> None:
+    profile = {"format": 1, "columns": {"VolCorrected": {"edges": [0.1, 0.2]}}}
+    path = save_bundle(tmp_path, pipeline, gas, {}, profile)
+    assert open_bundle(path).profile == profile
+
+    content = joblib.load(path)
+    del content["profile"]
+    joblib.dump(content, path)
+
+    assert open_bundle(path).profile == {}
+
+
 def test_the_one_bundle_is_found_wherever_the_registered_folder_puts_it(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="found 0"):
         find_bundle(tmp_path)

@@ -15,7 +15,7 @@ from aml.contract import DatasetContract
 from aml.rows import Rows
 from aml.train import main
 
-_NAMES = ("bundle.joblib", "metrics.json", "contract.json")
+_NAMES = ("bundle.joblib", "metrics.json", "contract.json", "profile.json")
 
 
 def _table(rows: Rows) -> pa.Table:
@@ -50,6 +50,47 @@ def test_the_job_leaves_a_bundle_its_metrics_and_its_contract(
     scores = -bundle.pipeline.score_samples(training_rows)
     assert (scores > metrics["score_threshold"]).sum() == 8
     assert len(bundle.pipeline.named_steps["forest"].estimators_) == 300
+
+
+def test_the_job_leaves_a_profile_of_its_data_beside_the_bundle_and_in_it(trained: Path, training_rows: Rows) -> None:
+    profile = json.loads((trained / "profile.json").read_text())
+    bundle = open_bundle(trained / "bundle.joblib")
+
+    assert bundle.profile == profile
+    assert (profile["rows"], profile["unusable"]) == (720, 0)
+    scores = -bundle.pipeline.score_samples(training_rows)
+    assert (profile["score"]["name"], profile["score"]["minimum"]) == ("anomaly_score", scores.min())
+    assert profile["columns"]["VolCorrected"]["maximum"] == training_rows.value.max()
+    for about in (profile["score"], profile["columns"]["VolCorrected"]):
+        assert sum(sum(counts) for counts in about["counts"].values()) == 720
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 0.2), (b"0.05", 0.05)])
+def test_the_profile_says_how_many_rows_could_not_be_used(
+    tmp_path: Path, training_rows: Rows, said: bytes | None, expected: float
+) -> None:
+    value = np.where(np.arange(720) < 144, np.nan, training_rows.value)
+    table = _table(training_rows).set_column(1, "VolCorrected", pa.array(value))
+    if said is not None:  # by the app, which leaves such rows out of what it hands over
+        table = table.replace_schema_metadata({"dropscore.unusable": said})
+    pa.parquet.write_table(table, tmp_path / "data.parquet")
+
+    assert _train(tmp_path / "data.parquet", tmp_path) == 0
+
+    assert json.loads((tmp_path / "profile.json").read_text())["unusable"] == expected
+
+
+def test_of_very_many_rows_some_are_drawn_for_the_scores(
+    tmp_path: Path, training_rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aml.train._SCORES_PROFILED", 300)
+    pa.parquet.write_table(_table(training_rows), tmp_path / "data.parquet")
+
+    assert _train(tmp_path / "data.parquet", tmp_path) == 0
+
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    assert sum(sum(counts) for counts in profile["score"]["counts"].values()) == 300
+    assert sum(sum(counts) for counts in profile["columns"]["VolCorrected"]["counts"].values()) == 720
 
 
 @pytest.mark.parametrize("delimiter", [";", ","])
