@@ -186,7 +186,8 @@ class _Demo:
         rows = list(csv.DictReader(io.StringIO(scored), delimiter=";"))
         print(f"\n{flagged_table(rows, self._scored)}")
         counts = ", ".join(f"{name} {number}" for name, number in run["counts"].items())
-        print(f"\nIts manifest counts: {counts}.")
+        manifest = json.loads((folder / "november_manifest.json").read_text(encoding="utf-8"))
+        print(f"\nIts manifest counts: {counts}. Drift: {manifest['drift']['verdict']}.")
         print(f"Everything lies in {_FOLDER}: datasets/, incoming/, results/, runs/ (copied out), logs/.")
 
 

@@ -17,6 +17,8 @@ from azure.storage.blob import BlobServiceClient, ExponentialRetry
 from azure.storage.queue import QueueServiceClient
 
 from shared import telemetry
+from shared.drift.profile import Profiles
+from shared.drift.watch import DriftWatch
 from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUnavailableError
 from shared.live import LiveModels
 from shared.memory import be_economical
@@ -116,6 +118,7 @@ class App:
             workspace=self.workspace,
             clock=self.clock,
         )
+        self.drift = DriftWatch(self.settings, self.blobs, self.live, Profiles(self.blobs), self.clock)
         with suppress(StorageUnavailableError):  # then `reconcile` makes them, and until then health says why
             self.blobs.ensure_containers(CONTAINERS)
 
@@ -136,11 +139,14 @@ class App:
         self.desk.wake_files()
         self.revisions.settle_all()
         self.files.tidy()
-        self.retirement.look()
-        if telemetry.levels_wanted():
-            telemetry.standing((held.run for held in self.runs.search(states=_OPEN)), self.clock())
-        if broken:
-            raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
+        try:
+            self.drift.look()
+            self.retirement.look()
+            if telemetry.levels_wanted():
+                telemetry.standing((held.run for held in self.runs.search(states=_OPEN)), self.clock())
+        finally:
+            if broken:
+                raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
 
     def do(self, message: str) -> None:
         """One message of the work queue."""

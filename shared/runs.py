@@ -74,6 +74,8 @@ class Run(BaseModel):
 
     # training
     parameters: dict[str, Any] = Field(default_factory=dict)
+    reason: dict[str, Any] | None = None
+    """Why there is the dataset, where the app made it itself: `why` is ``drift``."""
     data: dict[str, Any] | None = None
     job: str | None = None
     metrics: dict[str, Any] | None = None

@@ -137,6 +137,14 @@ class Settings(BaseSettings):
     retire_training_days: Annotated[float, Field(ge=0)] = 0
     """After how many days the training data of a run that registered nothing is deleted; 0 keeps it."""
 
+    # -- drift -----------------------------------------------------------------------------------------------
+
+    retrain_on_drift: Literal["off", "persistent"] = "off"
+    """Whether drift that persists starts a training on the last training set and the recent files after it."""
+
+    retrain_drift_files: Annotated[int, Field(ge=2, le=400)] = 14
+    """So many of the latest files are looked at: drift persists when both halves of them have drifted severely."""
+
     def endpoint_name(self, dataset: str) -> str:
         """The endpoint of one dataset; Azure allows letters, digits and `-` in it."""
         return self.aml_endpoint_name.replace("{dataset}", dataset.replace("_", "-"))

@@ -17,6 +17,7 @@ from uuid import uuid4
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared import telemetry
 from shared.claims import Claim, is_claimed
+from shared.drift.episodes import reason_of
 from shared.errors import (
     ConflictError,
     DropscoreError,
@@ -99,6 +100,7 @@ class Retraining:
             state=State.RECEIVED,
             manual=manual,
             parameters=dict(parameters or {}),
+            reason=reason_of(self._blobs, drop),
         )
         return self._runs.create(run.entered(State.RECEIVED, now))
 

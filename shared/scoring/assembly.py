@@ -11,10 +11,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
 
+from shared.drift.tally import Tally
 from shared.errors import ConflictError, EndpointRefusedError, NotFoundError
 from shared.naming import RESULTS
 from shared.scoring.context import Preceding, no_rows, tail, time_order
@@ -38,6 +40,7 @@ class Assembled:
     counts: Counts
     conversation: Conversation
     latest: pa.Table
+    tally: Tally | None = None
 
 
 class Assembly:
@@ -103,7 +106,7 @@ class Assembly:
             outputs.append(rejected.commit(render_header(REJECTS_HEADER), task.key))
         else:
             rejected.discard()
-        return Assembled(outputs, counts, self._conversation(), self._latest())
+        return Assembled(outputs, counts, self._conversation(), self._latest(), self._tally())
 
     def _require_unchanged(self) -> None:
         drop, source = self._task.drop, self._task.source
@@ -143,6 +146,11 @@ class Assembly:
             requests=sum(talk.requests for talk in talks),
             by_bundle=sum(talk.by_bundle for talk in talks),
         )
+
+    def _tally(self) -> Tally | None:
+        """What the parts counted for drift; None where one of them had no profile to count against."""
+        known = [Tally.from_dict(record.tally) for record in self._records if record.tally is not None]
+        return reduce(Tally.merge, known) if known and len(known) == len(self._records) else None
 
     def _latest(self) -> pa.Table:
         """The last accepted rows of each series of the file: what later files need."""

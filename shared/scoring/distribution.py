@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from aml.contract import DatasetContract, load_contract
 from shared.claims import Claim, is_claimed
+from shared.drift.profile import Profiles
 from shared.errors import ConflictError
 from shared.naming import place
 from shared.runs import Run, RunStore
@@ -51,6 +52,7 @@ class Distribution:
         runs: RunStore,
         revisions: Revisions,
         targets: Targets,
+        profiles: Profiles,
         ask: AskForPart,
         clock: Callable[[], datetime],
     ) -> None:
@@ -59,6 +61,7 @@ class Distribution:
         self._runs = runs
         self._revisions = revisions
         self._targets = targets
+        self._profiles = profiles
         self._ask = ask
         self._clock = clock
 
@@ -150,7 +153,8 @@ class Distribution:
                 return False
             _log.info("scoring part %d of run %s", index, run.id, extra={"blob": run.blob})
             try:
-                parts = PartScoring(self._settings, self._blobs, self._targets, store, plan, contract)
+                reference = self._profiles.find(plan.target.dataset, plan.target.run)
+                parts = PartScoring(self._settings, self._blobs, self._targets, store, plan, contract, reference)
                 store.put_record(index, parts.score(run, drop, index, hold.renew))
             finally:
                 with suppress(ConflictError):

@@ -7,7 +7,8 @@ blob was replaced or removed; its newer version has a run of its own).
 A large file in order of time is scored in parts, by many instances at once: see `shared.scoring.distribution`.
 
 The effects of an attempt come in this order: answers in the journal → blocks → commit of the results → history →
-manifest → record. Whoever takes over after a crash between any two does what is missing and nothing twice.
+counts for drift → manifest → record. Whoever takes over after a crash between any two does what is missing and nothing
+twice.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from typing import Any
 from aml.contract import contract_names, load_contract
 from shared import telemetry
 from shared.claims import Claim, is_claimed
+from shared.drift.gauge import Gauge
+from shared.drift.profile import Profiles
+from shared.drift.recent import Recent
+from shared.drift.verdict import judge
 from shared.errors import (
     ConflictError,
     DropscoreError,
@@ -74,6 +79,8 @@ class FileScoring:
         self._runs = runs
         self._revisions = revisions
         self._targets = targets
+        self._profiles = Profiles(blobs)
+        self._recent = Recent(blobs)
         self._clock = clock
         self._distribution = Distribution(
             settings=settings,
@@ -81,6 +88,7 @@ class FileScoring:
             runs=runs,
             revisions=revisions,
             targets=targets,
+            profiles=self._profiles,
             ask=ask_for_part,
             clock=clock,
         )
@@ -302,11 +310,12 @@ class FileScoring:
             in_flight = self._settings.score_requests_in_flight
             scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)
             before = task.given.rows
+            gauge = Gauge(self._profiles.find(task.target.dataset, task.target.run), task.contract)
             table = TableScoring(
-                task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept
+                task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept, gauge=gauge
             )
             outputs = self._write(claim, task, table, journal, uploads)
-        return self._told(claim.run, task, Assembled(outputs, table.counts, conversation, table.latest))
+        return self._told(claim.run, task, Assembled(outputs, table.counts, conversation, table.latest, gauge.tally))
 
     def _told(self, run: Run, task: Task, done: Assembled) -> tuple[dict[str, Any], list[str]]:
         """Keeps the tail of a file whose results are committed; the manifest, and the runs that it marked."""
@@ -318,11 +327,19 @@ class FileScoring:
             done.conversation,
             done.counts,
             done.outputs,
+            self._drift(run, task, done),
             key=task.key,
             started=task.started,
             finished=self._clock(),
         )
         return {**about, "parts": len(task.ranges)} if task.ranges else about, marked
+
+    def _drift(self, run: Run, task: Task, done: Assembled) -> dict[str, Any]:
+        """The manifest's words on drift; what was counted is kept where drift is to start retraining."""
+        about = judge(self._profiles.find(task.target.dataset, task.target.run), done.tally, task.contract)
+        if done.tally is not None and self._settings.retrain_on_drift != "off":
+            self._recent.keep(run, task.target.run, done.tally, about["verdict"], done.counts.as_dict())
+        return about
 
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record with the plan, which stays that of the first attempt."""

@@ -167,14 +167,14 @@ def _before(look: Tails, contract: DatasetContract, place: Place) -> pa.Table:
         kept = None if covered or entry.of(place.source) else look.read(entry.name)
         if kept is not None:
             found.append(kept)
-            reach = _reach(_merged(found, contract), contract)
+            reach = _reach(merged(found, contract), contract)
     for entry in islice(look.ending_from(place.first), _LISTED):
         series = entry.shared(wanted)
         beyond = entry.since >= place.last or series == frozenset()
         kept = None if beyond or entry.of(place.source) else look.read(entry.name)
         if kept is not None:
             found.append(kept)
-    rows = _merged(found, contract)
+    rows = merged(found, contract)
     times = rows.column(contract.time)
     first = pa.scalar(place.first, times.type)
     earlier = tail(rows.filter(pc.less(times, first)), contract)
@@ -231,7 +231,7 @@ def _times(rows: pa.Table, contract: DatasetContract) -> dict[str, list[datetime
     return {token: each for name, each in found.items() for token in tokens([name])}
 
 
-def _merged(found: list[tuple[About, pa.Table]], contract: DatasetContract) -> pa.Table:
+def merged(found: list[tuple[About, pa.Table]], contract: DatasetContract) -> pa.Table:
     """The rows in time order within each series; of rows of one series and time those of the file that came last."""
     if not found:
         return no_rows(contract)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -118,6 +119,7 @@ def manifest(
     conversation: Conversation,
     counts: Counts,
     outputs: list[dict[str, Any]],
+    drift: Mapping[str, Any],
     *,
     key: str,
     started: datetime,
@@ -137,6 +139,7 @@ def manifest(
         "scored_by": conversation.scored_by,
         "model": {**answering_model(target, conversation), "training_run": target.run},
         "counts": counts.as_dict(),
+        "drift": drift,
         "timings": about_time(started, finished),
         "requests": {
             "wire": conversation.wire,

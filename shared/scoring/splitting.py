@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from aml.contract import DatasetContract
+from shared.drift.gauge import Gauge
+from shared.drift.profile import Reference
 from shared.errors import EndpointRefusedError
 from shared.naming import RESULTS, Drop
 from shared.runs import Run
@@ -107,9 +109,11 @@ class PartScoring:
         store: PartStore,
         plan: Plan,
         contract: DatasetContract,
+        reference: Reference,
     ) -> None:
         self._settings, self._blobs, self._targets = settings, blobs, targets
         self._store, self._plan, self._contract = store, plan, contract
+        self._reference = reference
 
     def score(self, run: Run, drop: Drop, index: int, alive: Callable[[], None]) -> PartRecord:
         """What comes of the part now; its blocks are staged.
@@ -144,6 +148,7 @@ class PartScoring:
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, alive)
         part = plan.ranges[index].of(source, plan.found)
         seen = _Seen(self._contract, no_rows(self._contract))
+        gauge = Gauge(self._reference, self._contract)
         with closing(self._targets.connect(plan.target)) as connected, Uploads() as uploads:
             client = GuardedClient(connected, self._store, self._contract, trusted, conversation)
             journal = Journal(self._blobs, run, answers, conversation, uploads)
@@ -157,7 +162,7 @@ class PartScoring:
             )
             rows = plan.rows_per_batch
             table = TableScoring(
-                part, part.survey, self._contract, scorer, before, rows, alive, journal, follow=seen.follow
+                part, part.survey, self._contract, scorer, before, rows, alive, journal, follow=seen.follow, gauge=gauge
             )
             scored, rejected = self._write(drop, index, table, journal, uploads, alive)
             uploads.finish()
@@ -174,6 +179,7 @@ class PartScoring:
             counts=(counts.scored, counts.errors, counts.rejected),
             classes={name: dict(each) for name, each in counts.classes.items()},
             conversation=known,
+            tally=None if gauge.tally is None else gauge.tally.as_dict(),
         )
 
     def _write(

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aml.contract import DatasetContract
+from shared.drift.gauge import Gauge
 from shared.scoring import wire
 from shared.scoring.context import Preceding, conform, no_rows, tail, time_order
 from shared.scoring.journal import Journal
@@ -86,6 +87,7 @@ class TableScoring:
         journal: where earlier attempts left their answers, and this one leaves its own.
         kept: what the survey has kept of the rows.
         follow: is shown every batch of a table in time order, and the answer to it.
+        gauge: counts the rows as they come by, for what the manifest says of drift.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class TableScoring:
         journal: Journal | None = None,
         kept: Kept | None = None,
         follow: Callable[[pa.Table, Scored], None] = lambda rows, scored: None,
+        gauge: Gauge | None = None,
     ) -> None:
         self._source = source
         self._survey = survey
@@ -111,6 +114,7 @@ class TableScoring:
         self._journal = journal
         self._kept = kept
         self._follow = follow
+        self._gauge = gauge
         self.counts = Counts()
         self.latest = no_rows(contract)
 
@@ -167,7 +171,7 @@ class TableScoring:
             chunk, rows = waiting.popleft()
             self._follow(rows, scored)
             self._remember(scored.accepted(rows))
-            yield _joined(chunk, scored)
+            yield self._joined(chunk, scored)
 
     def _sorted(self) -> Iterator[ScoredChunk]:
         """Holds the typed columns of the whole table (16 bytes a row for gas), not its text, which is read again."""
@@ -189,8 +193,13 @@ class TableScoring:
         for chunk in self._read():
             stop = start + chunk.batch.num_rows
             why = {row - start: reason for row, reason in refused.items() if start <= row < stop}
-            yield _joined(chunk, Scored(in_file.slice(start, stop - start), why))
+            yield self._joined(chunk, Scored(in_file.slice(start, stop - start), why))
             start = stop
+
+    def _joined(self, chunk: Chunk, scored: Scored) -> ScoredChunk:
+        if self._gauge is not None:
+            self._gauge.add(chunk, scored.predictions)
+        return _joined(chunk, scored)
 
 
 def _joined(chunk: Chunk, scored: Scored) -> ScoredChunk:

@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.tables.cells import ColumnRows, LineRows, Rows
-from shared.tables.model import Reject
+from shared.tables.model import Flaws, Reject
 
 _log = logging.getLogger(__name__)
 
@@ -37,11 +37,13 @@ class Understood:
     Attributes:
         batch: the usable rows, as in `Chunk.batch`.
         usable: shape (rows,); `problems`: by position of the row, why it cannot be used.
+        flaws: see `Chunk.flaws`.
     """
 
     batch: pa.RecordBatch
     usable: NDArray[np.bool_]
     problems: Mapping[int, str]
+    flaws: Mapping[str, Flaws] = field(default_factory=dict)
 
     def part(self, start: int, stop: int) -> Understood:
         """The rows from `start` to before `stop`."""
@@ -49,7 +51,8 @@ class Understood:
             return self
         before, inside = int(self.usable[:start].sum()), int(self.usable[start:stop].sum())
         problems = {at - start: why for at, why in self.problems.items() if start <= at < stop}
-        return Understood(self.batch.slice(before, inside), self.usable[start:stop], problems)
+        flaws = {} if start else self.flaws  # counts are of no row: the first part has them all
+        return Understood(self.batch.slice(before, inside), self.usable[start:stop], problems, flaws)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class _Stored:
     rejects: list[Reject]
     usable: tuple[int, bytes]
     problems: Mapping[int, str]
+    flaws: Mapping[str, Flaws]
 
 
 class Kept:
@@ -157,7 +161,9 @@ def _save(file: IO[bytes], portion: Portion) -> _Stored:
     packed = b"" if understood.usable.all() else np.packbits(understood.usable).tobytes()
     schemas = (schema, understood.batch.schema)
     usable = (len(understood.usable), packed)
-    return _Stored((first, second, third), width, schemas, portion.rejects, usable, understood.problems)
+    return _Stored(
+        (first, second, third), width, schemas, portion.rejects, usable, understood.problems, understood.flaws
+    )
 
 
 def _load(file: IO[bytes], stored: _Stored) -> Portion:
@@ -173,4 +179,4 @@ def _load(file: IO[bytes], stored: _Stored) -> Portion:
     if packed:
         usable = np.unpackbits(np.frombuffer(packed, np.uint8), count=size).astype(np.bool_)
     batch = pa.ipc.read_record_batch(pa.py_buffer(typed), typed_schema)
-    return Portion(rows, stored.rejects, Understood(batch, usable, stored.problems))
+    return Portion(rows, stored.rejects, Understood(batch, usable, stored.problems, stored.flaws))

@@ -217,6 +217,18 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class Flaws:
+    """Fields of one column without a usable value: empty ones, ones that cannot be read, values out of bounds."""
+
+    empty: int = 0
+    invalid: int = 0
+    outside: int = 0
+
+    def __add__(self, other: Flaws) -> Flaws:
+        return Flaws(self.empty + other.empty, self.invalid + other.invalid, self.outside + other.outside)
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Consecutive rows of a file.
 
@@ -230,6 +242,8 @@ class Chunk:
         errors: per row, empty or why it has no prediction.
         rejects: lines that do not split, met since the chunk before. A chunk may hold rejects alone: the last one, or
             any where there are very many.
+        flaws: by canonical name, of the columns that have any; all chunks' together are the file's, but those of rows
+            that were read together are all in the chunk where these begin.
     """
 
     index: int
@@ -239,6 +253,7 @@ class Chunk:
     usable: NDArray[np.bool_]
     errors: list[str]
     rejects: list[Reject]
+    flaws: Mapping[str, Flaws] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from aml.contract import DatasetContract
 from shared.tables.cells import Cells, Rows
 from shared.tables.containers import open_table
 from shared.tables.kept import Kept, Portion, Understood
-from shared.tables.model import Chunk, Reject, Source, Survey, TableError
+from shared.tables.model import Chunk, Flaws, Reject, Source, Survey, TableError
 from shared.tables.typed import text_columns, understand
 
 Part = tuple[Rows, Understood]
@@ -55,16 +55,19 @@ def _chunk(
     cells = Cells([rows for rows, _ in parts])
     errors = [""] * len(cells)
     begin = 0
+    flaws: dict[str, Flaws] = {}
     for rows, understood in parts:
         for at, problem in understood.problems.items():
             errors[begin + at] = problem
+        for name, found in understood.flaws.items():
+            flaws[name] = flaws.get(name, Flaws()) + found
         begin += len(rows)
     if not parts:
         nothing = understand(text_columns(cells, survey.columns, contract), survey.dialect, 0, survey.columns, contract)
         return Chunk(index, first_row, cells, nothing.batch, nothing.usable, errors, rejects)
     batch = pa.concat_batches([understood.batch for _, understood in parts])
     usable = np.concatenate([understood.usable for _, understood in parts])
-    return Chunk(index, first_row, cells, batch, usable, errors, rejects)
+    return Chunk(index, first_row, cells, batch, usable, errors, rejects, flaws)
 
 
 def _portions(source: Source, survey: Survey, contract: DatasetContract) -> Iterator[Portion]:

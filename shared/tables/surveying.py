@@ -179,7 +179,7 @@ class _Look:
         self._counts.add(block, rows, self._contract)
         if self._kept is None and self._follower is None:
             return
-        understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems)
+        understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems, rows.flaws)
         if self._kept is not None:
             self._kept.add(Portion(block.rows, block.rejects, understood))
         if self._follower is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aml.contract import Column, DatasetContract
 from shared.tables.cells import Cells, Rows
 from shared.tables.kept import Understood
-from shared.tables.model import Dialect
+from shared.tables.model import Dialect, Flaws
 from shared.tables.numbers import Verdict, read_numbers
 from shared.tables.shapes import Shaped, shape
 from shared.tables.times import Moments, settle, take_apart
@@ -42,12 +42,14 @@ class TypedRows:
         missing: per canonical name which optional fields are empty.
         usable: shape (rows,).
         problems: by position of the row, why it cannot be used.
+        flaws: by canonical name, of the columns that have any.
     """
 
     values: dict[str, Any]
     missing: dict[str, NDArray[np.bool_]]
     usable: NDArray[np.bool_]
     problems: dict[int, str]
+    flaws: dict[str, Flaws] = field(default_factory=dict)
 
 
 def text_columns(rows: Rows | Cells, positions: Mapping[str, int], contract: DatasetContract) -> list[TextColumn]:
@@ -98,7 +100,7 @@ def understand(
 ) -> Understood:
     """Read `size` rows under a settled dialect, and keep of them what is passed on."""
     rows = typed(columns, dialect, size)
-    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems)
+    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems, rows.flaws)
 
 
 def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dialect) -> None:
@@ -118,7 +120,9 @@ def _add_numbers(rows: TypedRows, text: TextColumn, shaped: Shaped, dialect: Dia
         (column.maximum, np.greater, "above"),
     ):
         if bound is not None:
-            for at in np.flatnonzero(outside(values, bound)).tolist():
+            beyond = np.flatnonzero(outside(values, bound)).tolist()
+            _count(rows, column, Flaws(outside=len(beyond)))
+            for at in beyond:
                 _complain(rows, at, f"{column.name}: {_shown(text.texts[at].as_py())} is {word} {bound:g}")
 
 
@@ -136,9 +140,11 @@ def _blame(rows: TypedRows, text: TextColumn, bad: list[int], reason: Callable[[
     """Note what is wrong with the fields at `bad`. Answers which of them are empty, and may be."""
     missing = np.zeros(len(text.texts), np.bool_)
     name = text.column.name
+    invalid = 0
     for at in bad:
         field = text.texts[at].as_py()
         if field.strip():
+            invalid += 1
             word = reason(at)
             _complain(
                 rows, at, f"{name} {word}" if word == Verdict.NOT_FINITE.value else f"{name}: {_shown(field)} {word}"
@@ -147,7 +153,13 @@ def _blame(rows: TypedRows, text: TextColumn, bad: list[int], reason: Callable[[
             _complain(rows, at, f"{name} {Verdict.EMPTY.value}")
         else:
             missing[at] = True
+    _count(rows, text.column, Flaws(empty=len(bad) - invalid, invalid=invalid))
     return missing
+
+
+def _count(rows: TypedRows, column: Column, found: Flaws) -> None:
+    if found != Flaws():
+        rows.flaws[column.name] = rows.flaws.get(column.name, Flaws()) + found
 
 
 def _complain(rows: TypedRows, at: int, problem: str) -> None:

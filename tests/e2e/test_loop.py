@@ -83,6 +83,10 @@ def test_every_row_of_a_file_comes_back_verbatim_and_in_order(service: Service) 
     assert all(0 < float(row["anomaly_score"]) < 1 and not row["error"] for row in scored)
     assert manifest["counts"]["rows"] == manifest["counts"]["scored"] == len(given)
     assert manifest["model"]["name"] == "iforest_gas"
+    # the profile that the training job left was found, and says that the file is what was to be expected
+    assert manifest["drift"]["training_run"] == service.training["id"]
+    assert manifest["drift"]["verdict"] == "none"
+    assert {"psi", "ks", "missing", "out_of_range"} <= manifest["drift"]["columns"]["VolCorrected"].keys()
 
 
 BAD = {

@@ -17,6 +17,7 @@ from shared.naming import STATE
 from shared.runs import Run
 from shared.storage import BlobInfo
 from tests.fakes.endpoint import FakeEndpoint, poisoned_by
+from tests.functional.drift.profiles import leave, louder
 from tests.functional.scoring.world import Row, World, hourly, table
 
 _SCORED, _REJECTED = "gas/x_scored.csv", "gas/x_rejected.csv"
@@ -221,3 +222,16 @@ def test_the_record_says_how_far_the_parts_are(endpoint: FakeEndpoint) -> None:
     assert world.record(run).state == "completed"
     assert [step.state for step in world.record(run).history] == ["received", "scoring", "scoring", "completed"]
     assert json.loads(json.dumps(world.manifest(world.record(run))))["parts"] == len(seen)
+
+
+def test_the_drift_of_the_parts_is_that_of_the_whole(endpoint: FakeEndpoint) -> None:
+    data = table(louder(hourly(7 * 24)))
+    worlds = [_world(endpoint, split) for split in (0, 40 * _ROW)]
+    for world in worlds:
+        leave(world)
+
+    whole, parts = (world.manifest(_deliver_all(world, world.drop("gas/x.csv", data))) for world in worlds)
+
+    assert parts["parts"] > 1
+    assert parts["drift"] == whole["drift"]
+    assert parts["drift"]["verdict"] == "severe"
