@@ -7,7 +7,7 @@ And it holds how far stretches of the training data themselves lie from the rest
 
 The score's counts are those of the final model over the rows it was fitted on. Held-out scores would come from another
 model (the one that was measured) and from one season alone, the last; and a tree that sees 256 of the rows does not
-know the others: on simulated years its scores of fitted and of fresh rows are alike (docs/benchmarks.md).
+know the others: on simulated years its scores of fitted and of fresh rows are alike (docs/decisions/drift.md).
 
 The app reads the JSON that `write_profile` leaves (`shared/drift/profile.py`), and counts as is counted here: a test
 holds the two together.
