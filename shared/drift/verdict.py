@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +56,12 @@ def judge(reference: Reference, tally: Tally | None, contract: DatasetContract) 
         "in_season": _round(in_season(profile.score.cells, tally.numbers[profile.score.name].strata)),
         "training_run": reference.run,
     }
+
+
+def of_values(drift: Mapping[str, Any]) -> Verdict:
+    """The verdict on values and score alone: missing data are mended at their source, not by training."""
+    columns = [each["verdict"] for each in drift.get("columns", {}).values()]
+    return worst([*columns, *([drift["score"]["verdict"]] if "score" in drift else [])])
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -14,7 +14,7 @@ from shared.drift.episodes import FOLDER, Episode, Episodes
 from shared.drift.profile import Profiles, Reference
 from shared.drift.recent import Entry, Measured, Recent
 from shared.drift.tally import Tally
-from shared.drift.verdict import judge
+from shared.drift.verdict import judge, of_values
 from shared.errors import ConflictError, NotFoundError
 from shared.live import LiveModels
 from shared.naming import DATASETS
@@ -30,7 +30,7 @@ class DriftWatch:
 
     Drift persists when the latest `RETRAIN_DRIFT_FILES` files that the live model scored, chosen by the time of their
     rows, have drifted severely in both halves, the earlier and the later, each taken together: so neither a single bad
-    day nor a small file makes a training set, whatever the files' sizes.
+    day nor a small file makes a training set, whatever the files' sizes. Values and score count, missing data do not.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class DriftWatch:
         if reference.profile is None or not middle:
             return None
         halves = [_together(reference, files[:middle], contract), _together(reference, files[middle:], contract)]
-        if any(each["verdict"] != "severe" for each in halves):
+        if any(of_values(each) != "severe" for each in halves):
             return None
         both = _together(reference, files, contract)
         firsts = [each.tally.first for each in files if each.tally.first is not None]

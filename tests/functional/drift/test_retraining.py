@@ -140,6 +140,19 @@ def test_less_than_all_of_it_starts_nothing(world: World) -> None:
     assert made(world) == [], "the later half is as the training data"
 
 
+def test_missing_data_are_nothing_to_train_on(world: World) -> None:
+    for number in range(FILES):
+        rows = hourly(3 * _DAY, start=3 * _DAY * number)
+        run = world.score(
+            f"gas/gap{number}.csv", table([(time, v if at % 3 else "") for at, (time, v) in enumerate(rows)])
+        )
+        assert world.manifest(run)["drift"]["verdict"] == "severe"
+        assert world.manifest(run)["drift"]["unusable"]["verdict"] == "severe"
+    world.tick()
+
+    assert made(world) == []
+
+
 def test_a_file_counts_once_whatever_becomes_of_it(world: World) -> None:
     for _ in range(FILES):
         run = day(world, 0)  # dropped again: another version of the same file

@@ -11,7 +11,7 @@ import pytest
 from aml.contract import Column, DriftRules
 from shared.drift.profile import Profile, Reference
 from shared.drift.tally import Tally
-from shared.drift.verdict import Verdict, judge, worst
+from shared.drift.verdict import Verdict, judge, of_values, worst
 from shared.tables import Flaws
 from tests.unit.drift.streams import (
     GAS,
@@ -109,6 +109,14 @@ def test_unusable_rows_count_by_what_training_had_of_them() -> None:
     found = [drift_of(profile, tally_of(profile, YEAR, week, rows=rows))["unusable"] for rows in (168, 220, 245, 400)]
 
     assert [each["verdict"] for each in found] == ["none", "none", "moderate", "severe"]
+
+
+def test_what_training_could_mend_is_told_from_what_it_could_not() -> None:
+    week, profile = simulated()[YEAR : YEAR + 168], year_profile()
+
+    assert of_values(drift_of(profile, tally_of(profile, YEAR, week, rows=500))) == "none"
+    assert of_values(drift_of(profile, tally_of(profile, YEAR, week * 3))) == "severe"
+    assert of_values(drift_of(profile, tally_of(profile, YEAR, week[:5]))) == "unknown"
 
 
 def test_a_file_of_few_rows_is_not_judged_alone_but_with_others() -> None:
