@@ -88,8 +88,7 @@ class Retraining:
         self, blob: BlobInfo, *, manual: bool = False, parameters: Mapping[str, Any] | None = None
     ) -> tuple[Held, bool]:
         """The run of this version of a dropped dataset, and whether it is new; a manual run is always a new one."""
-        drop = place(DATASETS, blob.name)
-        now = self._clock()
+        drop, now = place(DATASETS, blob.name), self._clock()
         about = (f"{blob.etag} {uuid4()}", now) if manual else (blob.etag, blob.last_modified)
         run = Run(
             id=run_id("train", drop.blob, *about),
@@ -100,9 +99,8 @@ class Retraining:
             state=State.RECEIVED,
             manual=manual,
             parameters=dict(parameters or {}),
-            reason=reason_of(self._blobs, drop),
         )
-        return self._runs.create(run.entered(State.RECEIVED, now))
+        return self._runs.create(run.entered(State.RECEIVED, now, reason=reason_of(self._blobs, drop)))
 
     def open_runs(self) -> list[Held]:
         """All training runs with something left to do, oldest first: an older one is deployed before a newer."""
