@@ -312,7 +312,16 @@ class FileScoring:
             before = task.given.rows
             gauge = Gauge(self._profiles.find(task.target.dataset, task.target.run), task.contract)
             table = TableScoring(
-                task.source, task.found, task.contract, scorer, before, rows, claim.renew, journal, task.kept, gauge=gauge
+                task.source,
+                task.found,
+                task.contract,
+                scorer,
+                before,
+                rows,
+                claim.renew,
+                journal,
+                task.kept,
+                gauge=gauge,
             )
             outputs = self._write(claim, task, table, journal, uploads)
         return self._told(claim.run, task, Assembled(outputs, table.counts, conversation, table.latest, gauge.tally))
