@@ -44,7 +44,8 @@ class Column(_Declared):
     """One column of the dataset.
 
     `name` is its canonical name, under which the model knows it; files may call it by any of `aliases`. A number below
-    `minimum` or above `maximum` makes its row unusable (None: no bound; numbers must be finite in any case).
+    `minimum` or above `maximum` makes its row unusable (None: no bound; numbers must be finite in any case), and so
+    does a text that is none of `categories`, where there are any.
     """
 
     name: str = Field(min_length=1)
@@ -53,6 +54,15 @@ class Column(_Declared):
     required: bool = True
     minimum: float | None = None
     maximum: float | None = None
+    categories: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        if self.type != "text" and self.categories:
+            raise ValueError(f"{self.name!r} is no text, so it has no categories")
+        if self.type != "number" and not self.minimum is self.maximum is None:
+            raise ValueError(f"{self.name!r} is no number, so it has no bounds")
+        return self
 
 
 class PredictionColumn(_Declared):
@@ -64,18 +74,20 @@ class PredictionColumn(_Declared):
 
 class TrainingRules(_Declared):
     """What a training file must hold: usable rows, days from its first to its last row, and at most this share of its
-    rows (0 to 1) unusable."""
+    rows (0 to 1) unusable, and of its usable rows with a time that an earlier row of the same series has."""
 
     min_rows: int = Field(ge=1)
     min_days: float = Field(ge=0)
     max_unusable_share: float = Field(ge=0, le=1)
+    max_duplicate_share: float = Field(default=1, ge=0, le=1)
 
 
 class GateRule(_Declared):
     """What one metric of a new model must be before the model goes into service.
 
     `minimum` and `maximum` bound the metric itself; `max_drop` and `max_rise` bound how far it may fall below or climb
-    above the same metric of the live model, in the metric's own unit. None: not asked for.
+    above the same metric of the live model, in the metric's own unit. None: not asked for. `needs_champion` says that
+    there is such a metric only where there is a live model; without one the rule asks for nothing.
     """
 
     metric: str = Field(min_length=1)
@@ -83,6 +95,7 @@ class GateRule(_Declared):
     maximum: float | None = None
     max_drop: float | None = Field(default=None, ge=0)
     max_rise: float | None = Field(default=None, ge=0)
+    needs_champion: bool = False
 
 
 class DriftRules(_Declared):

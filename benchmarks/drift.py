@@ -73,14 +73,15 @@ def _cost(contract: DatasetContract) -> None:
         began = time.perf_counter()
         chunks = list(read(source, survey(source, contract), contract, rows_per_chunk=20_000))
         reading, drifting = time.perf_counter() - began, 0.0
-        gauge = Gauge(Reference(profile, "training"), contract)
+        reference = Reference(profile, "training")
+        gauge = Gauge(reference, contract)
         for chunk in chunks:
             answers = pa.table({"anomaly_score": score[1][picked[: chunk.batch.num_rows] % trained]})
             began = time.perf_counter()
             gauge.add(chunk, answers)
             drifting += time.perf_counter() - began
         began = time.perf_counter()
-        gauge.about()
+        judge(reference, gauge.tally, contract)
         drifting += time.perf_counter() - began
         print(f"{count:>9,} rows: read in {reading * 1e3:,.1f} ms, drift measured in {drifting * 1e3:.1f} ms")
 

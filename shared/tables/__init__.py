@@ -24,6 +24,7 @@ from shared.tables.model import (
     Source,
     Survey,
     TableError,
+    Tally,
     TimeFormat,
 )
 from shared.tables.reading import read
@@ -58,6 +59,7 @@ __all__ = [
     "Source",
     "Survey",
     "TableError",
+    "Tally",
     "TimeFormat",
     "read",
     "render_header",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Self
 
@@ -57,11 +57,13 @@ class Understood:
 
 @dataclass(frozen=True)
 class Portion:
-    """Rows as a container handed them out, the lines rejected since the portion before, and the rows in types."""
+    """Rows as a container handed them out, the lines rejected since the portion before, the rows in types, and where
+    they are known the lines on which they begin (they are not kept)."""
 
     rows: Rows
     rejects: list[Reject]
     understood: Understood
+    lines: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

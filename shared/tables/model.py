@@ -170,6 +170,14 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """How many rows something was found in, and the first five of them."""
+
+    count: int = 0
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
 class Reject:
     """A line that cannot be split into the header's columns: its number counted from 1, why, and the line as it was."""
 
@@ -192,6 +200,12 @@ class Survey:
         ordered: within each series the times of the usable rows never decrease.
         duplicate_times: usable rows whose time equals the one before them in their series; None unless `ordered`.
         ranges: by canonical name, for number columns with a usable value.
+        flaws: what makes rows unusable, by canonical name and kind (`typed.FLAWS`); a row may have several.
+        rejects: the `rejected` lines.
+        backwards: usable rows whose time is before that of the row before them in their series.
+        repeated: the rows of `duplicate_times`; of no meaning unless `ordered`.
+        constant: canonical names of number and text columns in which all usable values are one, and there are two or
+            more of them.
     """
 
     name: str
@@ -209,6 +223,11 @@ class Survey:
     ordered: bool
     duplicate_times: int | None
     ranges: Mapping[str, Range]
+    flaws: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
+    rejects: Tally = Tally()
+    backwards: Tally = Tally()
+    repeated: Tally = Tally()
+    constant: tuple[str, ...] = ()
 
     @property
     def data_rows(self) -> int:
@@ -244,6 +263,8 @@ class Chunk:
             any where there are very many.
         flaws: by canonical name, of the columns that have any; all chunks' together are the file's, but those of rows
             that were read together are all in the chunk where these begin.
+        lines: in portions, one after the other, the physical line on which each of `cells` begins; empty where the rows
+            are what the survey has kept.
     """
 
     index: int
@@ -254,6 +275,7 @@ class Chunk:
     errors: list[str]
     rejects: list[Reject]
     flaws: Mapping[str, Flaws] = field(default_factory=dict)
+    lines: Sequence[Sequence[int]] = ()
 
 
 @dataclass(frozen=True)

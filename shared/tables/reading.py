@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -40,9 +41,9 @@ def read(
         raise ValueError("rows_per_chunk must be at least 1")
     portions = kept.portions() if kept is not None and kept.whole else _portions(source, survey, contract)
     rows = rejected = 0
-    for index, (parts, rejects) in enumerate(_cut(portions, rows_per_chunk)):
+    for index, (parts, rejects, lines) in enumerate(_cut(portions, rows_per_chunk)):
         chunk = _chunk(index, rows, parts, rejects, survey, contract)
-        yield chunk
+        yield replace(chunk, lines=lines)
         rows += len(chunk.cells)
         rejected += len(rejects)
     if (rows, rejected) != (survey.rows, survey.rejected):
@@ -81,33 +82,35 @@ def _portions(source: Source, survey: Survey, contract: DatasetContract) -> Iter
             for block in table.blocks():
                 columns = text_columns(block.rows, survey.columns, contract)
                 understood = understand(columns, dialect, len(block.rows), survey.columns, contract)
-                yield Portion(block.rows, block.rejects, understood)
+                yield Portion(block.rows, block.rejects, understood, block.lines)
     except UnicodeDecodeError as error:
         raise _changed(survey) from error
 
 
-def _cut(portions: Iterable[Portion], size: int) -> Iterator[tuple[list[Part], list[Reject]]]:
-    """Rows in lots of at most `size`, each with the rejects met before the next lot began."""
+def _cut(portions: Iterable[Portion], size: int) -> Iterator[tuple[list[Part], list[Reject], list[Sequence[int]]]]:
+    """Rows in lots of at most `size`, each with the rejects met before the next lot began, and their lines."""
     parts: list[Part] = []
+    lines: list[Sequence[int]] = []
     held = weight = 0
     rejects: list[Reject] = []
     for portion in portions:
         rejects += portion.rejects
         if len(rejects) >= max(size, _MANY_REJECTS):
             # A file of nothing but rejects must not be gathered in memory.
-            yield [], rejects
+            yield [], rejects, []
             rejects = []
         start = 0
         while start < len(portion.rows):
             stop = min(len(portion.rows), start + size - held)
             rows = portion.rows.part(start, stop)
             parts.append((rows, portion.understood.part(start, stop)))
+            lines.append(portion.lines[start:stop])
             held, weight, start = held + stop - start, weight + rows.size, stop
             if held == size or weight >= _CHUNK_BYTES:
-                yield parts, rejects
-                parts, rejects, held, weight = [], [], 0, 0
+                yield parts, rejects, lines
+                parts, rejects, lines, held, weight = [], [], [], 0, 0
     if parts or rejects:
-        yield parts, rejects
+        yield parts, rejects, lines
 
 
 def _changed(survey: Survey) -> TableError:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from aml.contract import ContractError, DatasetContract
 from shared.tables.containers import Table, open_table
+from shared.tables.counting import Counts, moment
 from shared.tables.kept import Kept, Portion, Understood
-from shared.tables.model import Block, Dialect, Example, Range, Source, Survey, TableError
+from shared.tables.model import Block, Dialect, Source, Survey, TableError
 from shared.tables.numbers import NumberEvidence
 from shared.tables.streams import Digest, weaker_encoding
 from shared.tables.times import TimeEvidence
-from shared.tables.typed import TextColumn, TypedRows, batch_of, text_columns, typed
-
-_EXAMPLES = 5
+from shared.tables.typed import TextColumn, batch_of, text_columns, typed
 
 
 class Follower(Protocol):
@@ -64,66 +60,6 @@ def survey(
         encoding = settled.encoding
 
 
-@dataclass
-class _Counts:
-    """What is known of the rows seen so far."""
-
-    rows: int = 0
-    rejected: int = 0
-    unusable: int = 0
-    examples: list[Example] = field(default_factory=list)
-    ranges: dict[str, Range] = field(default_factory=dict)
-    span: tuple[int, int] | None = None
-    ordered: bool = True
-    duplicates: int = 0
-    latest: dict[str, int] = field(default_factory=dict)  # by series
-
-    def add(self, block: Block, rows: TypedRows, contract: DatasetContract) -> None:
-        self.rows += len(block.rows)
-        self.rejected += len(block.rejects)
-        self.unusable += len(rows.problems)
-        if len(self.examples) < _EXAMPLES:
-            first = sorted(rows.problems)[: _EXAMPLES - len(self.examples)]
-            self.examples += [Example(block.lines[at], rows.problems[at]) for at in first]
-        if not rows.usable.any():
-            return
-        for name, values in rows.values.items():
-            if contract.column(name).type == "number":
-                self._widen(name, values[rows.usable & ~rows.missing[name]])
-        if contract.time in rows.values:
-            self._add_times(rows, contract)
-
-    def _widen(self, name: str, values: NDArray[np.int64] | NDArray[np.float64]) -> None:
-        if len(values):
-            low, high = float(values.min()), float(values.max())
-            known = self.ranges.get(name, Range(low, high))
-            self.ranges[name] = Range(min(low, known.minimum), max(high, known.maximum))
-
-    def _add_times(self, rows: TypedRows, contract: DatasetContract) -> None:
-        times = np.asarray(rows.values[contract.time])[rows.usable]
-        low, high = int(times.min()), int(times.max())
-        self.span = (low, high) if self.span is None else (min(low, self.span[0]), max(high, self.span[1]))
-        labels = rows.values.get(contract.series) if contract.series is not None else None
-        if labels is None:
-            self._follow([""], np.zeros(len(times), np.int64), times)
-            return
-        coded = labels.filter(pa.array(rows.usable)).dictionary_encode()
-        self._follow(coded.dictionary.to_pylist(), coded.indices.to_numpy(), times)
-
-    def _follow(self, labels: list[str], codes: NDArray[np.integer[Any]], times: NDArray[np.int64]) -> None:
-        """The next times, each of the series `labels[code]`; every label occurs."""
-        order = np.argsort(codes, kind="stable")
-        codes, times = codes[order], times[order]
-        begins = np.searchsorted(codes, np.arange(len(labels)))
-        ends = np.append(begins[1:], len(times)) - 1
-        firsts = times[begins].tolist()
-        steps = np.diff(times, prepend=times[0])
-        steps[begins] = [first - self.latest.get(label, first - 1) for label, first in zip(labels, firsts, strict=True)]
-        self.ordered = self.ordered and bool((steps >= 0).all())
-        self.duplicates += int(np.count_nonzero(steps == 0))
-        self.latest.update(zip(labels, times[ends].tolist(), strict=True))
-
-
 class _Look:
     """One pass. `settled` afterwards tells whether it was made under the dialect that the whole file speaks for."""
 
@@ -143,7 +79,7 @@ class _Look:
         self._kept = kept
         self._follower = follower
         self._digest = Digest()
-        self._counts = _Counts()
+        self._counts = Counts()
         self._numbers = NumberEvidence()
         self._times: dict[str, TimeEvidence] = {}
         self.settled = dialect is not None
@@ -179,11 +115,12 @@ class _Look:
         self._counts.add(block, rows, self._contract)
         if self._kept is None and self._follower is None:
             return
-        understood = Understood(batch_of(rows, self._columns, self._contract), rows.usable, rows.problems, rows.flaws)
+        batch = batch_of(rows, self._columns, self._contract)
         if self._kept is not None:
+            understood = Understood(batch, rows.usable, rows.problems, rows.counted())
             self._kept.add(Portion(block.rows, block.rejects, understood))
         if self._follower is not None:
-            self._follower.take(block, understood.batch)
+            self._follower.take(block, batch)
 
     def _weigh(self, columns: Sequence[TextColumn], block: Block) -> None:
         for text in columns:
@@ -203,7 +140,7 @@ class _Look:
     def result(self) -> Survey:
         """The survey, or why the file cannot be scored."""
         counts = self._counts
-        if not counts.rows + counts.rejected:
+        if not counts.rows + counts.rejects.count:
             raise TableError("no_rows", "The file has a header and no rows.")
         if counts.rows == counts.unusable:
             raise TableError("no_usable_row", self._why_none(counts), _first_line(counts))
@@ -216,24 +153,29 @@ class _Look:
             header=tuple(self._table.header),
             columns=self._columns,
             rows=counts.rows,
-            rejected=counts.rejected,
+            rejected=counts.rejects.count,
             unusable=counts.unusable,
             examples=tuple(counts.examples),
-            first_time=_moment(span[0]) if span else None,
-            last_time=_moment(span[1]) if span else None,
+            first_time=moment(span[0]) if span else None,
+            last_time=moment(span[1]) if span else None,
             ordered=counts.ordered,
-            duplicate_times=counts.duplicates if counts.ordered else None,
+            duplicate_times=counts.repeated.count if counts.ordered else None,
             ranges=counts.ranges,
+            flaws={about: flaw.tally() for about, flaw in counts.flaws.items()},
+            rejects=counts.rejects.tally(),
+            backwards=counts.backwards.tally(),
+            repeated=counts.repeated.tally(),
+            constant=counts.constant(),
         )
 
-    def _why_none(self, counts: _Counts) -> str:
-        message = f"None of the {counts.rows + counts.rejected} rows can be used."
+    def _why_none(self, counts: Counts) -> str:
+        message = f"None of the {counts.rows + counts.rejects.count} rows can be used."
         if counts.examples:
             return f"{message} Line {counts.examples[0].line}: {counts.examples[0].reason}."
         return f"{message} No line has as many fields as the header, which has {len(self._table.header)}."
 
 
-def _first_line(counts: _Counts) -> int | None:
+def _first_line(counts: Counts) -> int | None:
     return counts.examples[0].line if counts.examples else None
 
 
@@ -247,7 +189,3 @@ def _resolve(table: Table, contract: DatasetContract) -> dict[str, int]:
 def _reads_alike(one: Dialect, other: Dialect) -> bool:
     orders = [{name: form.day_first for name, form in each.times.items()} for each in (one, other)]
     return (one.decimal, one.thousands) == (other.decimal, other.thousands) and orders[0] == orders[1]
-
-
-def _moment(micros: int) -> datetime:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)).replace(tzinfo=None)

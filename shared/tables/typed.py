@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,17 @@ from shared.tables.numbers import Verdict, read_numbers
 from shared.tables.shapes import Shaped, shape
 from shared.tables.times import Moments, settle, take_apart
 
+FLAWS = ("empty", "not_a_time", "not_a_number", "not_finite", "out_of_range", "unknown_category")
 _SHOWN = 60
+_CATEGORIES_SHOWN = 5
+_NO_TIME = "is not a time"
+_KINDS = {
+    _NO_TIME: "not_a_time",
+    Verdict.EMPTY.value: "empty",
+    Verdict.NOT_FINITE.value: "not_finite",
+    Verdict.NO_NUMBER.value: "not_a_number",
+}
+_COUNTED_AS = {"empty": "empty", "out_of_range": "outside"}
 _ARROW = {"time": pa.timestamp("us"), "number": pa.float64(), "text": pa.string()}
 
 
@@ -42,14 +52,21 @@ class TypedRows:
         missing: per canonical name which optional fields are empty.
         usable: shape (rows,).
         problems: by position of the row, why it cannot be used.
-        flaws: by canonical name, of the columns that have any.
+        flaws: the same by column and kind of problem (`FLAWS`): positions, in order, and what is wrong there.
     """
 
     values: dict[str, Any]
     missing: dict[str, NDArray[np.bool_]]
     usable: NDArray[np.bool_]
     problems: dict[int, str]
-    flaws: dict[str, Flaws] = field(default_factory=dict)
+    flaws: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
+
+    def counted(self) -> dict[str, Flaws]:
+        """How many fields have no usable value, by canonical name, of the columns that have any."""
+        counts = {name: Flaws(empty=int(empty.sum())) for name, empty in self.missing.items() if empty.any()}
+        for (name, kind), found in self.flaws.items():
+            counts[name] = counts.get(name, Flaws()) + Flaws(**{_COUNTED_AS.get(kind, "invalid"): len(found)})
+        return counts
 
 
 def text_columns(rows: Rows | Cells, positions: Mapping[str, int], contract: DatasetContract) -> list[TextColumn]:
@@ -100,14 +117,14 @@ def understand(
 ) -> Understood:
     """Read `size` rows under a settled dialect, and keep of them what is passed on."""
     rows = typed(columns, dialect, size)
-    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems, rows.flaws)
+    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems, rows.counted())
 
 
 def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dialect) -> None:
     name = text.column.name
     micros, sound = settle(moments, dialect.times[name].day_first)
     rows.values[name] = micros
-    rows.missing[name] = _blame(rows, text, np.flatnonzero(~sound).tolist(), lambda _: "is not a time")
+    rows.missing[name] = _blame(rows, text, np.flatnonzero(~sound).tolist(), lambda _: _NO_TIME)
 
 
 def _add_numbers(rows: TypedRows, text: TextColumn, shaped: Shaped, dialect: Dialect) -> None:
@@ -120,10 +137,9 @@ def _add_numbers(rows: TypedRows, text: TextColumn, shaped: Shaped, dialect: Dia
         (column.maximum, np.greater, "above"),
     ):
         if bound is not None:
-            beyond = np.flatnonzero(outside(values, bound)).tolist()
-            _count(rows, column, Flaws(outside=len(beyond)))
-            for at in beyond:
-                _complain(rows, at, f"{column.name}: {_shown(text.texts[at].as_py())} is {word} {bound:g}")
+            for at in np.flatnonzero(outside(values, bound)).tolist():
+                problem = f"{column.name}: {_shown(text.texts[at].as_py())} is {word} {bound:g}"
+                _complain(rows, at, problem, column, "out_of_range")
 
 
 def _add_text(rows: TypedRows, text: TextColumn) -> None:
@@ -134,38 +150,41 @@ def _add_text(rows: TypedRows, text: TextColumn) -> None:
     bad = np.flatnonzero(blank[codes]).tolist() if blank.any() else []
     rows.values[text.column.name] = pa.array(stripped, pa.string()).take(coded.indices)
     rows.missing[text.column.name] = _blame(rows, text, bad, lambda _: Verdict.EMPTY.value)
+    if text.column.categories:
+        known = {"", *text.column.categories}
+        strange = np.array([value not in known for value in stripped], np.bool_)
+        for at in np.flatnonzero(strange[codes]).tolist() if strange.any() else []:
+            problem = f"{text.column.name}: {_shown(stripped[codes[at]])} is none of {_listed(text.column.categories)}"
+            _complain(rows, at, problem, text.column, "unknown_category")
 
 
 def _blame(rows: TypedRows, text: TextColumn, bad: list[int], reason: Callable[[int], str]) -> NDArray[np.bool_]:
     """Note what is wrong with the fields at `bad`. Answers which of them are empty, and may be."""
     missing = np.zeros(len(text.texts), np.bool_)
     name = text.column.name
-    invalid = 0
     for at in bad:
         field = text.texts[at].as_py()
         if field.strip():
-            invalid += 1
             word = reason(at)
-            _complain(
-                rows, at, f"{name} {word}" if word == Verdict.NOT_FINITE.value else f"{name}: {_shown(field)} {word}"
-            )
+            problem = f"{name} {word}" if word == Verdict.NOT_FINITE.value else f"{name}: {_shown(field)} {word}"
+            _complain(rows, at, problem, text.column, _KINDS[word])
         elif text.column.required:
-            _complain(rows, at, f"{name} {Verdict.EMPTY.value}")
+            _complain(rows, at, f"{name} {Verdict.EMPTY.value}", text.column, "empty")
         else:
             missing[at] = True
-    _count(rows, text.column, Flaws(empty=len(bad) - invalid, invalid=invalid))
     return missing
 
 
-def _count(rows: TypedRows, column: Column, found: Flaws) -> None:
-    if found != Flaws():
-        rows.flaws[column.name] = rows.flaws.get(column.name, Flaws()) + found
-
-
-def _complain(rows: TypedRows, at: int, problem: str) -> None:
+def _complain(rows: TypedRows, at: int, problem: str, column: Column, kind: str) -> None:
     rows.usable[at] = False
+    rows.flaws.setdefault((column.name, kind), []).append((at, problem))
     rows.problems[at] = f"{rows.problems[at]}; {problem}" if at in rows.problems else problem
 
 
 def _shown(field: str) -> str:
     return repr(field if len(field) <= _SHOWN else field[:_SHOWN] + "…")
+
+
+def _listed(categories: Sequence[str]) -> str:
+    more = ", …" if len(categories) > _CATEGORIES_SHOWN else ""
+    return ", ".join(categories[:_CATEGORIES_SHOWN]) + more
