@@ -1,9 +1,12 @@
 """Metrics of a model that has no labels, from time held out and faults injected into it.
 
-The last fifth of the time is held out and a model is fitted on the rest. On the hold-out as it is, that model's alerts
-are counted (`alert_rate`). Then faults are injected, each by itself into a stretch of its own, and a fault is found
-when one of its rows raises an alert that the same row did not raise before (`recall_<fault>`): long faults would
-otherwise be "found" by the alerts that any stretch of that length contains. Threshold and context are those of serving.
+A model is fitted on what is not held out (`aml.holdout`). On the hold-out as it is, that model's alerts are counted
+(`alert_rate`). Then faults are injected, each by itself into a stretch of its own, and a fault is found when one of its
+rows raises an alert that the same row did not raise before (`recall_<fault>`): long faults would otherwise be "found"
+by the alerts that any stretch of that length contains. Threshold and context are those of serving.
+
+How well a model tells faults from clean rows, whatever its threshold, says `detection`: the same recall at the
+thresholds beyond which 0.1 % and 1 % of the clean held-out rows lie, averaged over both and over all kinds of faults.
 
 These numbers describe the procedure; the model that is kept is fitted on all rows afterwards.
 """
@@ -15,59 +18,68 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from aml.faults import FAULTS, Fault
 from aml.forest import SEED, Scorer
-from aml.rows import Floats, Rows, concatenate
+from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, hold_out
+from aml.rows import Floats, Rows
 
 Metrics = dict[str, float | int | str]
 
-HOLD_OUT_SHARE = 0.2
-FAULTS_PER_KIND = 100
+FALSE_ALARM_RATES = (0.001, 0.01)
 _DAY_US = 86_400_000_000
 
 
-class TooFewRowsError(ValueError):
-    """There is too little to hold anything out."""
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The metrics, the model that they are of (fitted on what is not held out), and the ground it was judged on."""
+
+    metrics: Metrics
+    scorer: Scorer
+    ground: Ground
 
 
-def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Metrics:
-    """Fit on the first four fifths of the time, measure on the last.
+def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Evaluation:
+    """Fit on the rows that are not held out, measure on those that are.
 
     Args:
         rows: in order of series and time.
-        build: makes an unfitted pipeline.
+        build: makes an unfitted pipeline whose steps before the last learn nothing.
         context_rows: rows before a row that its features depend on.
-
-    Returns:
-        Flat numbers and strings, ready for JSON: `alert_rate` and the recalls are shares between 0 and 1.
 
     Raises:
         TooFewRowsError: nothing can be held out.
     """
-    held = _held_out(rows)
-    pipeline = build().fit(rows.take(~held))
+    ground, fit = hold_out(rows, context_rows, SEED)
+    pipeline = build()
+    features = pipeline[:-1].fit(rows).transform(rows)
+    pipeline[-1].fit(features[fit])
     scorer = Scorer(pipeline)
-    alerts = np.zeros(len(rows), dtype=bool)
-    alerts[held] = scorer.anomalies(scorer.scores_of_features(pipeline[:-1].transform(rows)[held])) == 1
-    ground = _Ground.of(rows, held, context_rows)
-    recalls = {
-        fault.name: _recall(fault, ground, alerts, scorer, np.random.default_rng([SEED, number]))
-        for number, fault in enumerate(FAULTS)
-    }
-    return {
-        "rows_fit": int((~held).sum()),
-        "rows_holdout": int(held.sum()),
-        "holdout_from": _iso(int(rows.time[held].min())),
-        "alert_rate": float(alerts[held].mean()),
-        **{f"recall_{name}": recall for name, recall in recalls.items()},
-        "recall": float(np.mean(list(recalls.values()))),
+    about: Metrics = {
+        "rows_fit": int(fit.sum()),
+        "rows_holdout": len(ground.positions),
+        "holdout_from": _iso(int(rows.time[ground.held].min())),
         "faults_per_kind": FAULTS_PER_KIND,
         "seed": SEED,
         "score_threshold_holdout": scorer.threshold,
+    }
+    return Evaluation({**about, **measure(ground, scorer)}, scorer, ground)
+
+
+def measure(ground: Ground, scorer: Scorer) -> Metrics:
+    """What a model makes of the ground: `alert_rate`, the recalls and `detection`, all shares between 0 and 1."""
+    clean = scorer.scores(ground.rows)
+    held = clean[ground.held]
+    limits = [float(np.quantile(held, 1 - rate, method="higher")) for rate in FALSE_ALARM_RATES]
+    found = np.array([_found(ground, name, clean, scorer, [scorer.threshold, *limits]) for name in ground.faults])
+    recalls = found.mean(axis=0)
+    return {
+        "alert_rate": float((held > scorer.threshold).mean()),
+        **{f"recall_{name}": float(row[0]) for name, row in zip(ground.faults, found, strict=True)},
+        "recall": float(recalls[0]),
+        **{f"recall_at_{rate:g}": float(at) for rate, at in zip(FALSE_ALARM_RATES, recalls[1:], strict=True)},
+        "detection": float(recalls[1:].mean()),
     }
 
 
@@ -82,75 +94,19 @@ def describe(rows: Rows, scorer: Scorer, contamination: float) -> Metrics:
         "days": (last - first) / _DAY_US,
         "contamination": contamination,
         "score_threshold": scorer.threshold,
-        "measured_on": f"the last {HOLD_OUT_SHARE:.0%} of the time, by a model fitted on the rest",
+        "measured_on": f"{HOLD_OUT_SHARE:.0%} of the time, by a model fitted on the rest",
         "final_model": "fitted on all rows after measuring",
     }
 
 
-def _held_out(rows: Rows) -> NDArray[np.bool_]:
-    """The rows of the last fifth, cut at one moment for all series, so that no row is judged by its future."""
-    times = np.sort(rows.time)
-    if len(times) < 2:
-        raise TooFewRowsError("there are too few rows to hold some out")
-    moment = times[min(int(len(times) * (1 - HOLD_OUT_SHARE)), len(times) - 1)]
-    held: NDArray[np.bool_] = rows.time >= moment
-    if len(rows) - int(held.sum()) < 2:
-        raise TooFewRowsError("the rows lie too close together in time to hold some out")
-    return held
-
-
-@dataclass(frozen=True, eq=False)
-class _Ground:
-    """Where faults can be put: rows in order of series and time, and what is known of each.
-
-    Attributes:
-        held: positions of the held-out rows.
-        before, left: rows of the same series before a row; from it on, itself included.
-        high: 95th percentile of the absolute values of the row's series, 1 for a series of zeros.
-    """
-
-    rows: Rows
-    held: NDArray[np.intp]
-    before: NDArray[np.int64]
-    left: NDArray[np.int64]
-    high: Floats
-    context_rows: int
-
-    @classmethod
-    def of(cls, rows: Rows, held: NDArray[np.bool_], context_rows: int) -> _Ground:
-        first = np.flatnonzero(np.r_[True, rows.series[1:] != rows.series[:-1]])
-        lengths = np.diff(np.r_[first, len(rows)])
-        before = np.arange(len(rows)) - np.repeat(first, lengths)
-        sizes = np.abs(rows.value)
-        highs = [np.percentile(sizes[at : at + n], 95) or 1.0 for at, n in zip(first, lengths, strict=True)]
-        left = np.repeat(lengths, lengths) - before
-        return cls(rows, np.flatnonzero(held), before, left, np.repeat(highs, lengths), context_rows)
-
-    def place(self, fault: Fault, random: Generator) -> tuple[int, int]:
-        """Where a fault begins and how many rows it lasts; fewer where no held-out series has that many."""
-        length = int(random.integers(fault.shortest, fault.longest + 1))
-        length = min(length, int(self.left[self.held].max()))
-        return int(random.choice(self.held[self.left[self.held] >= length])), length
-
-    def inject(self, fault: Fault, identity: int, random: Generator) -> tuple[Rows, NDArray[np.int64]]:
-        """One fault with the context before it, as a series of its own; and where its faulty rows came from (-1 for
-        context)."""
-        start, length = self.place(fault, random)
-        first = start - min(int(self.before[start]), self.context_rows)
-        origin = np.arange(first, start + length)
-        value = self.rows.value[origin]
-        value[start - first :] = fault.apply(value[start - first :], float(self.high[start]), random)
-        faulty = Rows(self.rows.time[origin], value, np.full(len(origin), identity))
-        return faulty, np.where(origin >= start, origin, -1)
-
-
-def _recall(fault: Fault, ground: _Ground, alerts: NDArray[np.bool_], scorer: Scorer, random: Generator) -> float:
-    """The share of faults of one kind with an alert, in one of their rows, that the clean row did not raise."""
-    pieces = [ground.inject(fault, identity, random) for identity in range(FAULTS_PER_KIND)]
-    rows = concatenate([piece for piece, _ in pieces])
-    origin = np.concatenate([where for _, where in pieces])
-    raised = (scorer.anomalies(scorer.scores(rows)) == 1) & (origin >= 0) & ~alerts[origin]
-    return len(np.unique(rows.series[raised])) / FAULTS_PER_KIND
+def _found(ground: Ground, name: str, clean: Floats, scorer: Scorer, limits: list[float]) -> list[float]:
+    """For each limit the share of faults of one kind with a score above it in a row whose clean score was not."""
+    injected = ground.faults[name]
+    scores = scorer.scores(injected.rows)
+    faulty: NDArray[np.bool_] = injected.origin >= 0
+    before = clean[injected.origin]
+    raised = [faulty & (scores > limit) & (before <= limit) for limit in limits]
+    return [len(np.unique(injected.rows.series[rows])) / FAULTS_PER_KIND for rows in raised]
 
 
 def _iso(time: int) -> str:

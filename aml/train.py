@@ -1,10 +1,13 @@
-"""Entry of the training job: `python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01]`.
+"""Entry of the training job.
 
-FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). FOLDER receives
-`bundle.joblib`, `metrics.json` (one flat object), `contract.json` and `profile.json` (what drift is measured against:
-`aml/profile.py`). Bad data: one line `code: message` on stderr and
-exit code 2. Whatever it fails of, FOLDER receives `error.json` alone, an object of `code` and `message`: Azure ML keeps
-what a failed job wrote into a mounted output, and the app reads it there.
+    python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01] [--champion FOLDER|none]
+
+FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). The folder of `--model`
+receives `bundle.joblib`, `metrics.json` (one flat object, but for `champion`: what `aml.comparison` measured of the
+model whose folder `--champion` names), `contract.json`, `profile.json` (what drift is measured
+against: `aml/profile.py`), and the held-out rows (`holdout.parquet`). Bad data: one line
+`code: message` on stderr and exit code 2. Whatever it fails of, the folder receives `error.json` alone, an object of
+`code` and `message`: Azure ML keeps what a failed job wrote into a mounted output, and the app reads it there.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +29,11 @@ from sklearn.pipeline import Pipeline
 
 from aml.bundle import save_bundle
 from aml.columns import InputError, Parsed, rows_from_table
+from aml.comparison import compare
 from aml.contract import ContractError, DatasetContract, load_contract
-from aml.evaluation import Metrics, TooFewRowsError, describe, evaluate
+from aml.evaluation import describe, evaluate
 from aml.forest import SEED, Scorer, build_pipeline
+from aml.holdout import TooFewRowsError
 from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Rows
 
@@ -46,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = read_table(arguments.data)
         parsed = rows_from_table(table, contract)
         rows = usable_rows(parsed, contract)
-        share = arguments.contamination or contract.contamination
-        metrics = train(rows, contract, share, arguments.model, unusable_share(table, parsed))
+        contamination = arguments.contamination or contract.contamination
+        unusable = unusable_share(table, parsed)
+        metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable)
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         _leave_reason(arguments.model, error.code, error.message)
@@ -62,14 +69,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(rows: Rows, contract: DatasetContract, contamination: float, folder: Path, unusable: float = 0.0) -> Metrics:
-    """Measure on a hold-out, fit the final model on all rows, and write the four files.
+def train(
+    rows: Rows,
+    contract: DatasetContract,
+    contamination: float,
+    folder: Path,
+    champion: Path | None = None,
+    unusable: float = 0.0,
+) -> dict[str, Any]:
+    """Measure on a hold-out, fit the final model on all rows, and write the five files.
 
     Args:
         rows: usable rows, in order of series and time.
         contamination: share of the rows, above 0 and at most 0.5, beyond the model's threshold.
         folder: is made when it is not there.
+        champion: the folder of the model in service, measured on the same rows; None when there is none.
         unusable: share of the dataset's rows that are not among `rows` because they cannot be used.
+
+    Returns:
+        What `metrics.json` holds. The bundle holds the same but for what depends on the champion.
 
     Raises:
         InputError: ``too_few_rows`` when nothing can be held out.
@@ -81,14 +99,16 @@ def train(rows: Rows, contract: DatasetContract, contamination: float, folder: P
         raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
     pipeline = build().fit(rows)
     scorer = Scorer(pipeline)
-    metrics = {**describe(rows, scorer, contamination), **measured}
+    metrics = {**describe(rows, scorer, contamination), **measured.metrics}
+    compared = {**metrics, **compare(measured, champion)}
     profile = _profile(rows, contract, pipeline, scorer, unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
     write_profile(folder, profile)
+    measured.ground.save(folder)
     save_bundle(folder, pipeline, contract, metrics, profile)
-    return metrics
+    return compared
 
 
 def unusable_share(table: pa.Table, parsed: Parsed) -> float:
@@ -177,7 +197,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, type=Path, help="Parquet or plain CSV file")
     parser.add_argument("--model", required=True, type=Path, help="folder for the bundle, metrics and contract")
     parser.add_argument("--contamination", type=_contamination, help="share of anomalous rows; default: the contract's")
+    parser.add_argument("--champion", type=_folder, help="folder of the model in service; none: there is no such model")
     return parser.parse_args(argv)
+
+
+def _folder(text: str) -> Path | None:
+    # A command job has no optional inputs, so the job's YAML says "none" where there is no model to compare with.
+    return None if text == "none" else Path(text)
 
 
 def _contamination(text: str) -> float:

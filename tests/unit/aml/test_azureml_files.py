@@ -22,11 +22,13 @@ def test_the_job_runs_the_training_script_on_its_inputs() -> None:
     job = load_job(_AML / "jobs/train.yml")
 
     command = "python -m aml.train --dataset ${{inputs.dataset}} --data ${{inputs.data}} --model ${{outputs.model}}"
-    assert job.command.strip() == f"{command} --contamination ${{{{inputs.contamination}}}}"
+    options = "--contamination ${{inputs.contamination}} --champion ${{inputs.champion}}"
+    assert job.command.strip() == f"{command} {options}"
     sent = job._to_job()._to_rest_object().properties  # what the SDK puts on the wire
     gas = load_contract(sent.inputs["dataset"].value)
     assert float(sent.inputs["contamination"].value) == gas.contamination
     assert sent.inputs["data"].job_input_type == "uri_file"
+    assert sent.inputs["champion"].value == "none"  # without a model in service the job runs as it stands
     assert sent.outputs["model"].job_output_type == "custom_model"
     assert (_AML / "jobs" / job.code).resolve() == _ROOT
     assert any("pip" in entry for entry in job.environment.conda_file["dependencies"] if isinstance(entry, dict))

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from aml.contract import DatasetContract
-from aml.evaluation import Metrics, TooFewRowsError, evaluate
+from aml.contract import DatasetContract, load_contract
+from aml.evaluation import Evaluation, Metrics, evaluate, measure
 from aml.faults import FAULTS, Fault
-from aml.forest import build_pipeline
+from aml.forest import Scorer, build_pipeline
+from aml.holdout import TooFewRowsError
 from aml.rows import Rows, concatenate, single_series
 from tests.unit.aml.streams import HOUR_US, hourly
 
@@ -23,15 +26,20 @@ def build(gas: DatasetContract) -> Callable[[], Pipeline]:
 
 
 @pytest.fixture(scope="module")
-def metrics(build: Callable[[], Pipeline], training_rows: Rows) -> Metrics:
+def evaluation(build: Callable[[], Pipeline], training_rows: Rows) -> Evaluation:
     return evaluate(training_rows, build, 23)
+
+
+@pytest.fixture(scope="module")
+def metrics(evaluation: Evaluation) -> Metrics:
+    return evaluation.metrics
 
 
 def test_the_last_fifth_is_held_out_and_the_model_that_is_measured_has_not_seen_it(
     metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
 ) -> None:
     value = np.where(np.arange(720) < 576, training_rows.value, 1e6)
-    jumped = evaluate(Rows(training_rows.time, value, training_rows.series), build, 23)
+    jumped = evaluate(Rows(training_rows.time, value, training_rows.series), build, 23).metrics
 
     assert (metrics["rows_fit"], metrics["rows_holdout"]) == (576, 144)
     assert metrics["holdout_from"] == "2024-01-25T00:00:00"
@@ -39,6 +47,30 @@ def test_the_last_fifth_is_held_out_and_the_model_that_is_measured_has_not_seen_
     assert jumped["alert_rate"] == 1.0
     # where every clean row alerts already, no alert can be the fault's
     assert jumped["recall"] == 0.0
+
+
+def test_detection_does_not_depend_on_the_threshold(evaluation: Evaluation, training_rows: Rows) -> None:
+    strict = build_pipeline(load_contract("gas"), 0.001)
+    strict[-1].fit(strict[:-1].fit(training_rows).transform(training_rows)[:576])
+    other = measure(evaluation.ground, Scorer(strict))
+
+    assert other["recall"] != evaluation.metrics["recall"]
+    for name in ("detection", "recall_at_0.001", "recall_at_0.01"):
+        assert other[name] == evaluation.metrics[name]
+    rates = [evaluation.metrics["recall_at_0.001"], evaluation.metrics["recall_at_0.01"]]
+    assert evaluation.metrics["detection"] == pytest.approx(np.mean(np.array(rates, dtype=float)))
+
+
+def test_a_model_that_knows_nothing_detects_nothing(evaluation: Evaluation) -> None:
+    class Indifferent:
+        threshold = 0.5
+
+        def scores(self, rows: Rows) -> NDArray[np.float64]:
+            return np.full(len(rows), 0.5)
+
+    blind = measure(evaluation.ground, cast(Scorer, Indifferent()))
+
+    assert {blind["alert_rate"], blind["recall"], blind["detection"]} == {0.0}
 
 
 def test_alert_rate_is_the_share_of_clean_held_out_rows_that_the_measured_model_alerts_on(
@@ -58,14 +90,14 @@ def test_gross_faults_in_an_easy_series_are_found(metrics: Metrics) -> None:
 def test_the_same_rows_give_the_same_metrics(
     metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
 ) -> None:
-    assert evaluate(training_rows, build, 23) == metrics
+    assert evaluate(training_rows, build, 23).metrics == metrics
 
 
 def test_short_series_take_shorter_faults_and_one_moment_cuts_them_all(build: Callable[[], Pipeline]) -> None:
     short = hourly(days=1)
     many = concatenate([Rows(short.time, short.value * (code + 1), short.series + code) for code in range(9)])
 
-    metrics = evaluate(many, build, 23)
+    metrics = evaluate(many, build, 23).metrics
 
     assert metrics["rows_holdout"] == 9 * 5
     assert all(0 <= float(metrics[f"recall_{fault.name}"]) <= 1 for fault in FAULTS)

@@ -1,0 +1,192 @@
+"""What is held out of a dataset, and the faults that are injected into it: the ground on which models are judged.
+
+A fifth of the time is held out. Of ten weeks or more it is every fifth of up to fifty equal stretches, the last one
+among them, so that what is held out has the seasons that the rest has; of less, it is the last fifth. Rows whose window
+reaches back into a held-out stretch are left out of the fit, so that the fit sees nothing of it.
+
+The held-out rows, each stretch with the rows before it that features need, are kept beside the model. So the model that
+comes next can be judged on them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from aml.faults import FAULTS, Fault
+from aml.rows import Floats, Rows, concatenate
+
+FILE_NAME = "holdout.parquet"
+HOLD_OUT_SHARE = 0.2
+FAULTS_PER_KIND = 100
+_EVERY = 5
+_WEEK_US = 7 * 86_400_000_000
+_STRETCHES_AT_MOST = 10
+
+Mask = NDArray[np.bool_]
+
+
+class TooFewRowsError(ValueError):
+    """There is too little to hold anything out."""
+
+
+class GroundError(ValueError):
+    """Held-out rows that were kept cannot be read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Injected:
+    """Faults of one kind, each a series of its own with the context before it; `origin` says where a faulty row came
+    from in the ground's rows, and is -1 for context."""
+
+    rows: Rows
+    origin: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Rows in order of series and time, and which of them are held out; the others are there as context.
+
+    Attributes:
+        seed: of all that is drawn; the same ground has the same faults, whoever is judged on it.
+    """
+
+    rows: Rows
+    held: Mask
+    context_rows: int
+    seed: int
+
+    @cached_property
+    def positions(self) -> NDArray[np.intp]:
+        """Where the held-out rows stand."""
+        return np.flatnonzero(self.held)
+
+    @cached_property
+    def faults(self) -> dict[str, Injected]:
+        """`FAULTS_PER_KIND` faults of each kind, each by itself somewhere in a held-out stretch."""
+        return {
+            fault.name: self._inject(fault, np.random.default_rng([self.seed, number]))
+            for number, fault in enumerate(FAULTS)
+        }
+
+    def kept(self) -> Ground:
+        """The held-out rows and the context before each stretch, without the rest."""
+        keep = self.held.copy()
+        begins = self.held & (~np.r_[False, self.held[:-1]] | (self._before == 0))
+        for start in np.flatnonzero(begins).tolist():
+            keep[start - min(self.context_rows, int(self._before[start])) : start] = True
+        return Ground(self.rows.take(keep), self.held[keep], self.context_rows, self.seed)
+
+    def save(self, folder: Path) -> None:
+        """Write what is kept into the folder, as Parquet."""
+        kept = self.kept()
+        columns = {"time": kept.rows.time, "value": kept.rows.value, "series": kept.rows.series, "held": kept.held}
+        about = {"context_rows": str(self.context_rows), "seed": str(self.seed)}
+        pa.parquet.write_table(pa.table(columns).replace_schema_metadata(about), folder / FILE_NAME)
+
+    @cached_property
+    def _before(self) -> NDArray[np.int64]:
+        """Rows of the same series before a row."""
+        return _position_in_run(self.rows.series)
+
+    @cached_property
+    def _left(self) -> NDArray[np.int64]:
+        """Rows of a held-out stretch from a row on, itself included."""
+        run = np.cumsum(np.r_[False, (np.diff(self.rows.series) != 0) | (np.diff(self.held) != 0)])
+        left: NDArray[np.int64] = np.bincount(run)[run] - _position_in_run(run)
+        return left
+
+    @cached_property
+    def _high(self) -> Floats:
+        """95th percentile of the absolute values of the row's series, 1 for a series of zeros."""
+        codes, run = np.unique(self.rows.series, return_inverse=True)
+        sizes = np.abs(self.rows.value)
+        highs = [np.percentile(sizes[run == code], 95) or 1.0 for code in range(len(codes))]
+        return np.array(highs)[run]
+
+    def _inject(self, fault: Fault, random: Generator) -> Injected:
+        pieces = [self._piece(fault, identity, random) for identity in range(FAULTS_PER_KIND)]
+        return Injected(concatenate([rows for rows, _ in pieces]), np.concatenate([origin for _, origin in pieces]))
+
+    def _piece(self, fault: Fault, identity: int, random: Generator) -> tuple[Rows, NDArray[np.int64]]:
+        start, length = self._place(fault, random)
+        first = start - min(int(self._before[start]), self.context_rows)
+        origin = np.arange(first, start + length)
+        value = self.rows.value[origin]
+        value[start - first :] = fault.apply(value[start - first :], float(self._high[start]), random)
+        faulty = Rows(self.rows.time[origin], value, np.full(len(origin), identity))
+        return faulty, np.where(origin >= start, origin, -1)
+
+    def _place(self, fault: Fault, random: Generator) -> tuple[int, int]:
+        """Where a fault begins and how many rows it lasts; fewer where no held-out stretch has that many."""
+        length = int(random.integers(fault.shortest, fault.longest + 1))
+        length = min(length, int(self._left[self.positions].max()))
+        return int(random.choice(self.positions[self._left[self.positions] >= length])), length
+
+
+def hold_out(rows: Rows, context_rows: int, seed: int) -> tuple[Ground, Mask]:
+    """The ground that a dataset gives, and which of its rows may be fitted on.
+
+    Args:
+        rows: in order of series and time.
+        context_rows: rows before a row that its features depend on.
+
+    Raises:
+        TooFewRowsError: nothing can be held out.
+    """
+    times = np.sort(rows.time)
+    if len(times) < 2:
+        raise TooFewRowsError("there are too few rows to hold some out")
+    weeks = (int(times[-1]) - int(times[0])) / _WEEK_US
+    stretches = _EVERY * int(np.clip(weeks / _EVERY, 1, _STRETCHES_AT_MOST))
+    # One moment cuts all series, so that no row is judged by what another series saw of the same time.
+    cuts = times[(len(times) * np.arange(1, stretches) // stretches)]
+    held: Mask = np.searchsorted(cuts, rows.time, side="right") % _EVERY == _EVERY - 1
+    fit = ~held & ~_reaches_back(rows, held, context_rows)
+    if int(fit.sum()) < 2 or not held.any():
+        raise TooFewRowsError("the rows lie too close together in time to hold some out")
+    return Ground(rows, held, context_rows, seed), fit
+
+
+def load_ground(folder: Path) -> Ground:
+    """The held-out rows that were kept in the folder, or below it.
+
+    Raises:
+        GroundError: there are none, or they cannot be read.
+    """
+    found = sorted(folder.rglob(FILE_NAME))
+    if len(found) != 1:
+        raise GroundError(f"there is no {FILE_NAME} beside the model")
+    try:
+        table = pa.parquet.read_table(found[0])
+        time, value, series, held = (table.column(name).to_numpy() for name in ("time", "value", "series", "held"))
+        about = table.schema.metadata
+        ground = Ground(Rows(time, value, series), held, int(about[b"context_rows"]), int(about[b"seed"]))
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise GroundError(f"{FILE_NAME} cannot be read ({type(error).__name__}: {error})") from error
+    if not len(ground.positions):
+        raise GroundError(f"{FILE_NAME} has no held-out row")
+    return ground
+
+
+def _reaches_back(rows: Rows, held: Mask, context_rows: int) -> Mask:
+    """The rows whose window of `context_rows` earlier rows of their series holds a held-out one."""
+    here = np.arange(len(rows))
+    latest = np.maximum.accumulate(np.where(held, here, -1 - context_rows))
+    away = here - latest
+    reaches: Mask = (away <= context_rows) & (away <= _position_in_run(rows.series))
+    return reaches
+
+
+def _position_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many equal values stand directly before each."""
+    here = np.arange(len(values))
+    begins = np.r_[True, np.diff(values) != 0][: len(values)]
+    return here - np.maximum.accumulate(np.where(begins, here, 0))
