@@ -9,7 +9,7 @@ from .commands import required_references, seconds
 from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
 from .operations import Operations
-from .references import References
+from .references import References, kind_of_input
 from .runs import TERMINAL, Runs
 from .store import Store
 from .workspace import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
@@ -130,7 +130,7 @@ class Jobs:
         for put in given["inputs"].values():
             if put.get("jobInputType") != "literal" and not str(put.get("uri", "")).startswith("http"):
                 # ArmError when the datastore, the asset or the job behind it is unknown
-                self._references.location(str(put.get("uri")))
+                self._references.location(str(put.get("uri")), kind_of_input(put))
 
     def _properties(self, name: str, asked: Json) -> Json:
         own = self._config

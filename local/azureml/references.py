@@ -23,6 +23,8 @@ _ASSET_ID = re.compile(r"(?:^|/)(codes|environments|models|data)/([^/]+)/(?:vers
 _ASSET_NAME = re.compile(r"azureml:([^/:]+):([^/:]+)$")
 _ASSET_LATEST = re.compile(r"azureml:([^/:@]+)@latest$")
 
+MODEL_TYPES = frozenset({"custom_model", "mlflow_model", "triton_model"})
+
 # Which property of an asset holds its address.
 URI_PROPERTY = {"codes": "codeUri", "models": "modelUri", "data": "dataUri"}
 
@@ -101,6 +103,11 @@ class References:
         if document is None:
             raise not_found("DatastoreNotFound", f"Could not find datastore: {datastore}.")
         return str(document["properties"]["containerName"])
+
+
+def kind_of_input(item: Json) -> str:
+    """What a job's input refers to when it names an asset."""
+    return "models" if item.get("jobInputType") in MODEL_TYPES else "data"
 
 
 def newest_version(store: Store, kind: str, name: str) -> str | None:

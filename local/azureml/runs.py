@@ -19,7 +19,7 @@ from .commands import fill, seconds
 from .config import NODES, Config
 from .errors import ArmError, Json
 from .processes import child_environment, end_group, python_environment
-from .references import References, newest_version
+from .references import MODEL_TYPES, References, kind_of_input, newest_version
 from .store import Store
 
 TERMINAL = frozenset({"Completed", "Failed", "Canceled"})
@@ -146,7 +146,7 @@ class Runs:
     async def _input(self, item: Json, folder: Path) -> str:
         if item["jobInputType"] == "literal":
             return str(item["value"])
-        location = self._references.location(item["uri"])
+        location = self._references.location(item["uri"], kind_of_input(item))
         return str(await asyncio.to_thread(self._blobs.download, location, folder))
 
     def _environment(
@@ -217,7 +217,7 @@ class Runs:
         for item in properties["outputs"].values():
             if not item.get("assetName"):
                 continue
-            is_model = item["jobOutputType"] in ("custom_model", "mlflow_model", "triton_model")
+            is_model = item["jobOutputType"] in MODEL_TYPES
             kind = "models" if is_model else "data"
             newest = newest_version(self._store, kind, item["assetName"]) or "0"
             version = str(int(newest) + 1) if newest.isdigit() else "1"
