@@ -58,6 +58,7 @@ _FILE_NAMES = {
     "application/vnd.apache.parquet": "request.parquet",
 }
 _RUNS_AT_MOST = 1000
+_REASON_AT_MOST = 500
 _STATES = SCORING_STATES | set(State)
 _PROBE_SECONDS = 3
 
@@ -146,6 +147,7 @@ def train(app: App, dataset: str, request: Request) -> Reply:
     parameters: dict[str, Any] = {}
     if "contamination" in body:
         parameters["contamination"] = _contamination(body["contamination"])
+    parameters |= _force(body, request)
     held, _ = app.retraining.receive(blob, manual=True, parameters=parameters)
     app.desk.ask(held.run)
     return _accepted(held.run)
@@ -275,6 +277,23 @@ def _contamination(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 0.5:
         raise InvalidInputError("bad_contamination", f"contamination is a number above 0 and up to 0.5, not {value}.")
     return float(value)
+
+
+def _force(body: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """What a person who knows better than the gate said: that, why, and who it was, as far as known."""
+    force, reason = body.get("force", False), body.get("reason")
+    if not isinstance(force, bool):
+        raise InvalidInputError("bad_force", f"force is true or false, not {force!r}.")
+    if reason is not None and not (isinstance(reason, str) and 0 < len(reason.strip()) <= _REASON_AT_MOST):
+        raise InvalidInputError("bad_reason", f"reason is a text of up to {_REASON_AT_MOST} characters.")
+    if reason is not None and not force:
+        raise InvalidInputError("bad_reason", "A reason is given together with force.")
+    if not force:
+        return {}
+    # Set by App Service where it authenticates callers; a function key alone names nobody.
+    who = request.headers.get("x-ms-client-principal-name")
+    given = {"reason": reason and reason.strip(), "by": who and who[:_REASON_AT_MOST]}
+    return {"force": True} | {name: text for name, text in given.items() if text}
 
 
 def _blob(app: App, container: str, dataset: str, name: object) -> BlobInfo:

@@ -77,6 +77,7 @@ class Run(BaseModel):
     reason: dict[str, Any] | None = None
     """Why there is the dataset, where the app made it itself: `why` is ``drift``."""
     data: dict[str, Any] | None = None
+    validation: dict[str, Any] | None = None
     job: str | None = None
     metrics: dict[str, Any] | None = None
     champion: dict[str, Any] | None = None

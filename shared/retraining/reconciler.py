@@ -30,7 +30,9 @@ from shared.errors import (
 )
 from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
-from shared.retraining.gate import judge
+from shared.retraining.champion import input_of, is_measured_against, measured, named, served_data
+from shared.retraining.findings import UnfitDatasetError, unreadable
+from shared.retraining.gate import judge, recorded
 from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
 from shared.retraining.patience import hangs, is_late
 from shared.retraining.slot import Slot
@@ -200,11 +202,14 @@ class Retraining:
             require_known(drop, contract_names())
             contract = load_contract(run.dataset)
             source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
-            data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8])
+            served = served_data(self._live.get(run.dataset), self._runs, overruled="force" in run.parameters)
+            data = prepare(source, contract, self._blobs, f"{_folder(run)}/data.parquet", uuid4().hex[:8], served)
             self._blobs.put(TRAINING, f"{_folder(run)}/sample.arrow", write_table(data.sample))
             self._history.remember(contract, run.blob, run.id, data.latest)
         except InvalidInputError as error:
-            return self._end(claim.held, State.INVALID, error)
+            report = error.report if isinstance(error, UnfitDatasetError) else unreadable(error)
+            told = run.model_copy(update={"validation": report.as_dict()})
+            return self._end(Held(told, claim.held.etag), State.INVALID, error)
         except (ConflictError, NotFoundError):
             if self._is_current(run):
                 raise
@@ -213,7 +218,8 @@ class Retraining:
         except Exception:
             claim.release()
             raise
-        return self._move(claim.held, State.VALIDATED, data=data.found, claimed_until=None)
+        found: dict[str, Any] = {"data": data.found, "validation": data.report.as_dict()}
+        return self._move(claim.held, State.VALIDATED, **found, claimed_until=None)
 
     def _is_current(self, run: Run) -> bool:
         try:
@@ -222,18 +228,25 @@ class Retraining:
             return False
 
     def _train(self, held: Held) -> Held:
-        run = held.run
-        contract = load_contract(run.dataset)
+        note, changes = self._start_job(held.run)
+        return self._move(held, State.TRAINING, note, **changes)
+
+    def _start_job(self, run: Run) -> tuple[str, dict[str, Any]]:
+        """Starts the run's job with the live model of the moment beside it; a job is named after both."""
+        contract, live = load_contract(run.dataset), self._live.get(run.dataset)
+        champion = None if live is None else named(live, self._workspace.models(live.model), self._blobs)
+        against = f"-against-{live.version}" if live else ""
         job = TrainingJob(
-            name=f"{run.dataset}-{run.id}".lower(),
+            name=f"{run.dataset}-{run.id}{against}".lower(),
             dataset=run.dataset,
             run=run.id,
             folder=_folder(run),
             contamination=float(run.parameters.get("contamination", contract.contamination)),
             tags=_origin(run),
+            champion=input_of(champion),
         )
         self._workspace.start_training(job)
-        return self._move(held, State.TRAINING, f"job {job.name}", job=job.name)
+        return f"job {job.name}", {"job": job.name, "champion": champion}
 
     def _evaluate(self, held: Held) -> Held | None:
         run = held.run
@@ -249,12 +262,13 @@ class Retraining:
                 f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
                 f"Its log: {status.url or 'see the workspace'}",
             )
-        metrics = self._left_by_job(run, "metrics.json")
-        if not metrics:
-            raise WorkspaceRefusedError(
-                "metrics_missing", f"The training job {run.job} completed without readable metrics."
-            )
-        return self._move(held, State.EVALUATED, metrics=metrics)
+        metrics, champion = measured(run, self._left_by_job(run, "metrics.json"))
+        if self._slot.is_taken_from(run):
+            return None  # who is about to become the champion is the one to be compared with
+        if not is_measured_against(run, self._live.get(run.dataset)):
+            note, changes = self._start_job(run)
+            return self._runs.save(held, run.entered(State.TRAINING, self._clock(), f"again: {note}", **changes))
+        return self._move(held, State.EVALUATED, metrics=metrics, champion=champion)
 
     def _left_by_job(self, run: Run, name: str) -> dict[str, Any]:
         """A JSON object that the training job wrote into its output; empty when there is none that can be read."""
@@ -269,26 +283,14 @@ class Retraining:
         run, contract = held.run, load_contract(held.run.dataset)
         if self._slot.is_taken_from(run):
             return None
-        champion = self._champion(run.dataset)
-        verdict = judge(run.metrics or {}, champion and champion["metrics"], contract.gate)
-        judged = {"verdict": verdict.as_dict(), "champion": champion}
-        if not verdict.promote:
-            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), **judged)
+        verdict = judge(run.metrics or {}, run.champion and run.champion.get("metrics", {}), contract.gate)
+        judged = recorded(verdict, run.parameters)
+        if not verdict.promote and "forced" not in judged:
+            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
         tags = _origin(run) | {f"metric.{name}": f"{value}" for name, value in (run.metrics or {}).items()}
         version = self._workspace.register(contract.model_name, run.job or "", run.id, tags)
-        note = f"{contract.model_name} version {version}"
-        return self._move(held, State.REGISTERED, note, model_version=version, **judged)
-
-    def _champion(self, dataset: str) -> dict[str, Any] | None:
-        """The live model and its metrics, as they stand in the record of the run that it judges."""
-        live = self._live.get(dataset)
-        if live is None:
-            return None
-        try:
-            metrics = self._runs.load(dataset, live.run).run.metrics or {}
-        except NotFoundError:
-            metrics = {}
-        return {"version": live.version, "run": live.run, "metrics": metrics}
+        note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
+        return self._move(held, State.REGISTERED, note, model_version=version, verdict=judged)
 
     def _choose_colour(self, held: Held) -> Held | None:
         """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none."""

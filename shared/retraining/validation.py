@@ -5,18 +5,18 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aml.contract import DatasetContract
-from shared.errors import InvalidInputError
 from shared.naming import TRAINING
+from shared.retraining.findings import Live, Report, UnfitDatasetError, examine, unreadable
+from shared.retraining.repeated import Repeated
 from shared.scoring.context import conform, no_rows, row_schema, tail, time_order
 from shared.storage import BlobStore
-from shared.tables import Source, Survey, read, survey
+from shared.tables import Source, Survey, TableError, Tally, read, survey
 
 _ROWS_PER_GROUP = 100_000
 _SAMPLE_ROWS = 50
@@ -26,26 +26,37 @@ _UNUSABLE = "dropscore.unusable"
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A validated dataset: what was found in it (for the run record), its last rows of every series, and a sample of
-    its rows that any model of it must be able to score."""
+    """A validated dataset: what it is and what was found in it (both for the run record), its last rows of every
+    series, and a sample of its rows that any model of it must be able to score."""
 
     found: dict[str, Any]
+    report: Report
     latest: pa.Table
     sample: pa.Table
 
 
-def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: str, attempt: str) -> TrainingData:
+def prepare(
+    source: Source, contract: DatasetContract, blobs: BlobStore, name: str, attempt: str, live: Live | None = None
+) -> TrainingData:
     """Checks the dataset and writes its usable rows as Parquet to `name` in the container `training`.
 
     The Parquet file holds the contract's columns under their canonical names, in file order, so that the training job
-    needs to know nothing of dialects. Memory is bounded whatever the file's size; the disk holds the Parquet once.
+    needs to know nothing of dialects. Memory is bounded whatever the file's size, but for the times of a file that is
+    in no order of time, 12 bytes a row; the disk holds the Parquet once.
+
+    Args:
+        live: what the dataset must not be older than.
 
     Raises:
-        InvalidInputError: a code of `TableError`, or ``too_few_rows``, ``too_few_days``, ``too_many_unusable``.
+        UnfitDatasetError: with the report; a code of `TableError` or of `findings`.
     """
-    found = survey(source, contract)
-    check(found, contract)
+    try:
+        found = survey(source, contract)
+    except TableError as error:
+        raise UnfitDatasetError(unreadable(error)) from error
+    report = _passed(examine(found, contract, found.repeated if found.ordered else Tally(), live))
     latest = sample = no_rows(contract)
+    scattered = None if found.ordered else Repeated()
     with tempfile.TemporaryFile() as file:
         bad = (found.unusable + found.rejected) / found.data_rows
         schema = row_schema(contract).with_metadata({_UNUSABLE: str(bad)})  # which training could not know else
@@ -53,48 +64,32 @@ def prepare(source: Source, contract: DatasetContract, blobs: BlobStore, name: s
             for chunk in read(source, found, contract, rows_per_chunk=_ROWS_PER_GROUP):
                 rows = conform(pa.Table.from_batches([chunk.batch]), contract)
                 writer.write_table(rows.cast(schema))
+                if scattered is not None:
+                    scattered.add(rows, chunk, contract)
                 sample = pa.concat_tables([sample, rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))])
                 sample = sample.slice(max(0, sample.num_rows - _SAMPLE_ROWS))
                 rows = pa.concat_tables([latest, rows])
                 latest = tail(rows.take(pa.array(time_order(rows, contract))), contract)
+        if scattered is not None:
+            report = _passed(examine(found, contract, scattered.tally(), live))
         file.seek(0)
         blocks = []
         for index, piece in enumerate(_pieces(file)):
             blocks.append(f"{index:06d}-{attempt}")
             blobs.stage(TRAINING, name, blocks[-1], piece)
         blobs.commit(TRAINING, name, blocks)
-    return TrainingData(describe(found), latest, sample.take(pa.array(time_order(sample, contract))))
+    return TrainingData(describe(found), report, latest, sample.take(pa.array(time_order(sample, contract))))
+
+
+def _passed(report: Report) -> Report:
+    if report.errors:
+        raise UnfitDatasetError(report)
+    return report
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     while piece := file.read(_BLOCK_BYTES):
         yield piece
-
-
-def check(found: Survey, contract: DatasetContract) -> None:
-    """Raises `InvalidInputError` unless what was found is enough to train on."""
-    rules, usable = contract.training, found.rows - found.unusable
-    bad = found.unusable + found.rejected
-    if bad > rules.max_unusable_share * found.data_rows:
-        first = found.examples[0] if found.examples else None
-        example = f" The first is line {first.line}: {first.reason}." if first else ""
-        raise InvalidInputError(
-            "too_many_unusable",
-            f"{bad} of {found.data_rows} rows cannot be used; at most {rules.max_unusable_share:.0%} may be.{example}",
-        )
-    if usable < rules.min_rows:
-        raise InvalidInputError(
-            "too_few_rows", f"The dataset has {usable} usable rows; training needs at least {rules.min_rows}."
-        )
-    if found.first_time is None or found.last_time is None:
-        return
-    span = found.last_time - found.first_time
-    if span < timedelta(days=rules.min_days):
-        tenths = span * 10 // timedelta(days=1)  # rounded down: "13.0 days; needs at least 13" would help nobody
-        raise InvalidInputError(
-            "too_few_days",
-            f"The dataset covers {tenths / 10:.1f} days; training needs at least {rules.min_days:g}.",
-        )
 
 
 def describe(found: Survey) -> dict[str, Any]:

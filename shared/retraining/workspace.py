@@ -37,7 +37,8 @@ Progress = Literal["under way", "succeeded", "failed", "canceled"]
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``."""
+    """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
+    `champion` is the registered model that it measures beside its own."""
 
     name: str
     dataset: str
@@ -45,6 +46,7 @@ class TrainingJob:
     folder: str
     contamination: float
     tags: Mapping[str, str]
+    champion: ModelVersion | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,11 @@ class AzureMLWorkspace:
         from azure.ai.ml import load_job
 
         folder = f"azureml://datastores/{self._settings.aml_datastore}/paths/{job.folder}"
+        champion = job.champion and {
+            "type": "custom_model",
+            "path": f"azureml:{job.champion.name}:{job.champion.version}",
+            "mode": "ro_mount",
+        }
         with _translated(), _snapshot() as code:
             asset = self._data_asset(job, f"{folder}/data.parquet")
             command = load_job(
@@ -175,6 +182,7 @@ class AzureMLWorkspace:
                     {"inputs.contamination": job.contamination},
                     {"inputs.data.path": asset},
                     {"outputs.model.path": f"{folder}/model"},
+                    *([{"inputs.champion": champion}] if champion else []),
                 ],
             )
             command.environment = self._environment(command.environment)

@@ -37,6 +37,7 @@ class FakeWorkspace:
     Attributes:
         looks: how often a job, an endpoint, a deployment or a change of traffic is seen under way before it is done.
         metrics: what a job leaves as its metrics; None: nothing; "train": it really trains, or fails to.
+        champion_metrics: what it leaves of the champion that it was given.
         job_ends, deployment_ends, endpoint_ends: how what is started from now on ends.
         effects: how often something was really made or changed, by kind.
         faults: errors to raise, by method: before the effect, or after it when the flag is set (an answer that is
@@ -49,12 +50,14 @@ class FakeWorkspace:
         self._waits: Counter[object] = Counter()
         self.looks = looks
         self.metrics = metrics
+        self.champion_metrics: Mapping[str, Any] = METRICS
         self.job_ends: Progress = "succeeded"
         self.deployment_ends: Progress = "succeeded"
         self.endpoint_ends: Progress = "succeeded"
         self.jobs: dict[str, Job] = {}
         self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
         self.archived: set[tuple[str, str]] = set()
+        self._jobs_of_models: dict[tuple[str, str], str] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.deployments: dict[tuple[str, str], Deployment] = {}
         self.models_deployed: dict[tuple[str, str], ModelVersion] = {}
@@ -97,18 +100,30 @@ class FakeWorkspace:
 
     def _leave_outputs(self, state: Job, job: TrainingJob) -> None:
         if isinstance(self.metrics, Mapping):
-            body = json.dumps(self.metrics).encode()
+            beside = {"champion": dict(self.champion_metrics)} if job.champion else {}
+            body = json.dumps({**self.metrics, **beside}).encode()
             self._blobs.put(TRAINING, f"{job.folder}/model/metrics.json", body)
+            self._blobs.put(TRAINING, f"{job.folder}/model/bundle.joblib", b"a model")
         elif self.metrics == "train":
             with tempfile.TemporaryDirectory() as folder:
                 data, model = Path(folder) / "data.parquet", Path(folder) / "model"
                 data.write_bytes(self._blobs.get(TRAINING, f"{job.folder}/data.parquet")[0])
                 share = str(job.contamination)
                 asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
+                if job.champion is not None:
+                    asked += ["--champion", str(self._mounted(job.champion, Path(folder) / "champion"))]
                 if train.main(asked) != 0:
                     state.end = "failed"
                 for file in model.iterdir():
                     self._blobs.put(TRAINING, f"{job.folder}/model/{file.name}", file.read_bytes())
+
+    def _mounted(self, model: ModelVersion, folder: Path) -> Path:
+        """The files of a registered model, as a job finds them."""
+        source = self.jobs[self._jobs_of_models[(model.name, model.version)]].asked.folder
+        folder.mkdir()
+        for blob in self._blobs.list_blobs(TRAINING, f"{source}/model/"):
+            (folder / Path(blob.name).name).write_bytes(self._blobs.get(TRAINING, blob.name)[0])
+        return folder
 
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
         """See `Workspace`."""
@@ -121,6 +136,7 @@ class FakeWorkspace:
             self.effects["model"] += 1
             version = str(len(self.versions[model]) + 1)
             self.versions[model].append(ModelVersion(model, version, {**tags, "run": run}))
+            self._jobs_of_models[(model, version)] = job
             return version
 
     def models(self, model: str) -> Sequence[ModelVersion]:

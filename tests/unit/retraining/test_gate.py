@@ -11,17 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.contract import GateRule
-from shared.retraining.gate import judge
+from shared.retraining.gate import judge, recorded
 
 BOUNDED = GateRule(metric="alert_rate", minimum=0.1, maximum=0.5)
 COMPARED = GateRule(metric="recall", max_drop=0.25, max_rise=0.25)
+REFERENCE = GateRule(metric="reference_recall", maximum=0.9, max_drop=0.2, needs_champion=True)
 MISSING: list[object] = [None, math.nan, math.inf, -math.inf, "0.3", True, [0.3]]
 
 numbers = st.floats(-10, 10)
 bounds = st.none() | numbers
 margins = st.none() | st.floats(0, 10)
 rules = st.builds(
-    GateRule, metric=st.sampled_from("abc"), minimum=bounds, maximum=bounds, max_drop=margins, max_rise=margins
+    GateRule,
+    metric=st.sampled_from("abc"),
+    minimum=bounds,
+    maximum=bounds,
+    max_drop=margins,
+    max_rise=margins,
+    needs_champion=st.booleans(),
 )
 metrics = st.dictionaries(st.sampled_from("abc"), numbers | st.sampled_from([math.nan, math.inf, None, "x"]))
 
@@ -79,6 +86,52 @@ def test_a_metric_that_is_missing_or_not_finite_fails_whatever_the_rule(rule: Ga
         assert verdict.reasons == (f"{rule.metric} could not be measured",)
 
 
+@pytest.mark.parametrize(
+    ("challenger", "champion", "promote", "words"),
+    [
+        ({}, None, True, "needs a champion, and there is none"),
+        ({"reference_recall": 0.95}, None, True, "needs a champion"),  # whatever it is, nobody asked for it
+        ({}, {}, True, "could not be measured, the champion's neither"),
+        ({"reference_recall": 0.95}, {}, False, "above 0.9"),  # a champion that cannot be measured: the bounds hold
+        ({"reference_recall": 0.5}, {}, True, "the champion's is not known"),
+        ({"reference_recall": math.nan}, {"reference_recall": 0.5}, False, "could not be measured"),
+        ({"reference_recall": 0.5}, {"reference_recall": 0.5}, True, "against the champion's"),
+        ({"reference_recall": 0.35}, {"reference_recall": 0.55}, True, "against the champion's"),  # met exactly
+        ({"reference_recall": 0.349}, {"reference_recall": 0.55}, False, "more than 0.2 below the champion's 0.55"),
+    ],
+)
+def test_a_rule_that_needs_a_champion(
+    challenger: Mapping[str, Any], champion: Mapping[str, Any] | None, promote: bool, words: str
+) -> None:
+    verdict = judge(challenger, champion, [REFERENCE])
+
+    assert verdict.promote is promote
+    assert words in verdict.reasons[0]
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_a_margin_that_is_met_exactly_is_met(value: int, margin: int) -> None:
+    rule = GateRule(metric="a", max_drop=margin / 1000, max_rise=margin / 1000)
+    for other in (value + margin, value - margin):
+        assert judge({"a": value / 1000}, {"a": other / 1000}, [rule]).promote
+    assert not judge({"a": value / 1000}, {"a": (value + margin + 1) / 1000}, [rule]).promote
+
+
+def test_a_verdict_that_was_overruled_is_recorded_as_it_was() -> None:
+    said = judge({"alert_rate": 0.9}, None, [BOUNDED])
+    asked = {"force": True, "reason": "the new meters read in litres", "by": "ana@example.org", "contamination": 0.1}
+
+    assert recorded(said, {}) == said.as_dict()
+    assert recorded(said, asked) == said.as_dict() | {
+        "forced": True,
+        "reason": "the new meters read in litres",
+        "by": "ana@example.org",
+    }
+    assert recorded(said, {"force": True}) == said.as_dict() | {"forced": True}
+    good = judge({"alert_rate": 0.3}, None, [BOUNDED])
+    assert recorded(good, asked) == good.as_dict()
+
+
 def test_a_contract_without_rules_says_so() -> None:
     assert judge({}, None, []).as_dict() == {"promote": True, "reasons": ["the contract asks for nothing"]}
 
@@ -94,7 +147,7 @@ def test_every_rule_gives_one_reason_and_one_objection_is_enough(
     assert verdict.reasons == tuple(reason for each in alone for reason in each.reasons)
     for rule, reason in zip(asked, verdict.reasons, strict=True):
         assert reason.startswith(rule.metric)
-    if any(not isinstance(challenger.get(rule.metric), float) for rule in asked):
+    if any(not isinstance(challenger.get(rule.metric), float) and not rule.needs_champion for rule in asked):
         assert not verdict.promote
 
 
