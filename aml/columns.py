@@ -101,6 +101,8 @@ def rows_from_columns(columns: Mapping[str, Sequence[object]], contract: Dataset
     time = np.array(reader.each(contract.time, columns[contract.time], parse_time, 0), dtype=np.int64)
     value = np.array(reader.each(contract.value, columns[contract.value], parse_number, 0.0), dtype=np.float64)
     names = columns.get(contract.series) if contract.series is not None else None
+    if names is not None:
+        reader.categories(pa.array(["" if name is None else str(name) for name in names], pa.string()))
     return reader.done(time, value, _codes(names) if names is not None else np.zeros(count, dtype=np.int64))
 
 
@@ -118,7 +120,9 @@ def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
         time = reader.times(contract.time, table.column(found[contract.time]))
         value = reader.numbers(contract.value, table.column(found[contract.value]))
         if contract.series in found:
-            series = _codes_of_arrow(table.column(found[contract.series]))
+            names = table.column(found[contract.series]).cast(pa.string()).fill_null("")
+            reader.categories(names)
+            series = _codes_of_arrow(names)
     except pa.ArrowException as error:  # a type that converts in principle, and values that do not
         raise InputError("wrong_type", f"A column cannot be converted: {error}") from error
     return reader.done(time, value, series)
@@ -169,6 +173,13 @@ class _Reader:
         self._mark(name, ~finite, "is not a finite number")
         return np.where(finite, value, 0.0)
 
+    def categories(self, names: pa.Array | pa.ChunkedArray) -> None:
+        """Every series that is named must be one of its column's categories, where that declares any."""
+        column = self.contract.column(self.contract.series or "")
+        if column.categories:
+            known = pc.is_in(pc.utf8_trim_whitespace(names), value_set=pa.array(["", *column.categories]))
+            self._mark(column.name, ~np.asarray(known.to_numpy(zero_copy_only=False)), "is none of its categories")
+
     def done(self, time: Times, value: Floats, series: Codes) -> Parsed:
         column = self.contract.column(self.contract.value)
         self._bounds(column, value)
@@ -191,8 +202,7 @@ def _codes(names: Sequence[object]) -> Codes:
     return np.array([known.setdefault("" if name is None else str(name), len(known)) for name in names], dtype=np.int64)
 
 
-def _codes_of_arrow(column: pa.ChunkedArray) -> Codes:
-    text = column.cast(pa.string()).fill_null("")
+def _codes_of_arrow(text: pa.ChunkedArray) -> Codes:
     if text.num_chunks == 0:
         return np.zeros(0, dtype=np.int64)
     encoded = text.combine_chunks().dictionary_encode()

@@ -175,10 +175,30 @@ def test_training_is_asked_for_with_a_blob_or_the_latest_one(doors: Doors) -> No
     assert again.json["id"] != named.json["id"], "a person's wish is a run of its own"
 
 
+def test_a_person_may_insist_with_a_reason_and_a_name_as_far_as_it_is_known(doors: Doors) -> None:
+    doors.world.blobs.put(DATASETS, "gas/x.csv", table(hourly(5)))
+    known = {"x_ms_client_principal_name": "ana@example.org"}
+
+    bare = doors.call("POST", "datasets/gas/train", {"force": True})
+    full = doors.call("POST", "datasets/gas/train", {"force": True, "reason": " new meter "}, **known)
+    not_at_all = doors.call("POST", "datasets/gas/train", {"force": False}, **known)
+
+    assert bare.json["parameters"] == {"force": True}
+    assert full.json["parameters"] == {"force": True, "reason": "new meter", "by": "ana@example.org"}
+    assert "parameters" not in not_at_all.json or not_at_all.json["parameters"] == {}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
         ({"blob": "missing.csv"}, 404, "blob_not_found"),
+        ({"force": "yes"}, 400, "bad_force"),
+        ({"force": 1}, 400, "bad_force"),
+        ({"force": None}, 400, "bad_force"),
+        ({"force": True, "reason": ""}, 400, "bad_reason"),
+        ({"force": True, "reason": 7}, 400, "bad_reason"),
+        ({"force": True, "reason": "x" * 501}, 400, "bad_reason"),
+        ({"reason": "because"}, 400, "bad_reason"),
         ({"blob": ["x"]}, 400, "bad_blob"),
         ({"contamination": 0}, 400, "bad_contamination"),
         ({"contamination": 0.6}, 400, "bad_contamination"),

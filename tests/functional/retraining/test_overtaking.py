@@ -88,12 +88,19 @@ def test_a_newer_dataset_waits_for_one_that_is_being_deployed_and_is_judged_agai
     newer = world.look(world.drop("gas/newer.csv"))
     newer = world.look(newer)
 
-    assert newer.state == "evaluated"
+    assert newer.state == "training"
     while (older := world.read(older)).state != "live":
-        assert world.read(newer).state == "evaluated"
+        assert world.read(newer).state == "training"
         world.tick()
     newer = world.settle(newer)
 
+    # its first job knew of no champion; the second measured the one that there is by then
+    assert [note for note in (step.note for step in newer.history) if note and "job" in note] == [
+        f"job gas-{newer.id.lower()}",
+        f"again: job gas-{newer.id.lower()}-against-1",
+    ]
+    assert newer.champion is not None
+    assert (newer.champion["run"], newer.champion["version"]) == (older.id, "1")
     assert (newer.state, newer.deployment) == ("live", "green")
     assert newer.verdict is not None
     assert "against the champion's 0.6" in newer.verdict["reasons"][1]

@@ -45,6 +45,27 @@ def test_the_dialect_of_the_file_is_gone() -> None:
     assert (data.found["dialect"]["decimal"], spanish.found["dialect"]["decimal"]) == (".", ",")
 
 
+@pytest.mark.parametrize("rows_per_group", [1, 7, 480, 1_000])
+def test_times_that_occur_twice_in_a_shuffled_file_are_found_with_their_lines(
+    monkeypatch: pytest.MonkeyPatch, rows_per_group: int
+) -> None:
+    lines = two_meters(READINGS[::-1]).splitlines()
+    lines[30:30] = ["", "not;a;row"]  # neither is a row, and both are lines
+    lines += [lines[5], lines[900], f"{FIRST},?,a"]
+    monkeypatch.setattr("shared.retraining.validation._ROWS_PER_GROUP", rows_per_group)
+    _, data = prepared("\n".join(lines))
+    found = {finding.code: finding for finding in data.report.warnings}
+    repeated = found["duplicate_times"].rows
+
+    assert repeated is not None
+    assert repeated.count == 2
+    assert [example.line for example in repeated.examples] == [len(lines) - 2, len(lines) - 1]
+    assert lines[5].split(",")[0] in repeated.examples[0].reason
+    assert found["not_in_time_order"].rows is not None
+    # all but the first row of each of the two meters, and the last two
+    assert found["not_in_time_order"].rows.count >= len(READINGS) * 2 - 2
+
+
 @pytest.mark.parametrize("rows_per_group", [1, 7, 49, 50, 51, 480, 1_000])
 def test_what_is_kept_does_not_depend_on_how_the_file_is_cut(
     monkeypatch: pytest.MonkeyPatch, rows_per_group: int

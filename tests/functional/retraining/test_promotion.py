@@ -101,7 +101,8 @@ def test_the_second_model_goes_to_the_other_colour_and_the_first_one_stays() -> 
     live = world.live_model()
 
     assert (second.state, second.deployment, second.model_version) == ("live", "green", "2")
-    assert (first.champion, second.champion) == (None, {"version": "1", "run": first.id, "metrics": METRICS})
+    known = {"model": "iforest_gas", "version": "1", "run": first.id, "metrics": METRICS}
+    assert (first.champion, second.champion) == (None, known)
     assert (live.run, live.deployment, live.version) == (second.id, "green", "2")
     assert world.workspace.endpoints[ENDPOINT].traffic == {"green": 100}
     assert world.workspace.deployments[(ENDPOINT, "blue")] == Deployment("blue", "succeeded", first.id)

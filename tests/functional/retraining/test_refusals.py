@@ -43,6 +43,21 @@ BAD_DATASETS = {
         "too_few_days",
     ),
     "too many unusable": ("gas/x.csv", with_bad_rows(0.21), "too_many_unusable"),
+    "one value": (
+        "gas/x.csv",
+        lines(*[f"{FIRST + timedelta(hours=hour)},12.5" for hour in range(400)]),
+        "constant_value",
+    ),
+    "appended to itself": (
+        "gas/x.csv",
+        dataset() + b"".join(dataset().splitlines(True)[1:]),
+        "too_many_duplicate_times",
+    ),
+    "every time twice": (
+        "gas/x.csv",
+        lines(*sorted(dataset().decode().splitlines()[1:] * 2)),
+        "too_many_duplicate_times",
+    ),
     "unknown dataset": ("water/x.csv", dataset(), "unknown_dataset"),
     "unplaced": ("x.csv", dataset(), "unplaced_file"),
 }
@@ -58,6 +73,9 @@ def test_a_bad_dataset_is_invalid_and_costs_nothing(name: str, data: bytes, code
     assert run.error.code == code
     assert len(run.error.message.split()) > 4
     assert world.read(run) == run
+    assert run.validation is not None
+    assert not run.validation["valid"]
+    assert run.validation["errors"][0]["code"] == code
     assert not world.workspace.calls
     assert world.blobs.names(TRAINING) == []
 

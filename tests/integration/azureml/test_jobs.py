@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 from azure.ai.ml import Input, MLClient, Output, command
-from azure.ai.ml.entities import Data
+from azure.ai.ml.entities import Data, Model
 from azure.ai.ml.exceptions import JobException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
@@ -122,9 +122,53 @@ def test_a_folder_input_and_a_registered_output(client: MLClient, environment: s
     assert (model.version, model.job_name) == ("1", job.name)
 
 
-def test_what_cannot_run_is_refused_at_submission(client: MLClient) -> None:
+@pytest.mark.parametrize("mode", ["ro_mount", "download"])
+def test_a_registered_model_is_an_input_of_a_job(
+    client: MLClient, environment: str, blobs: BlobServiceClient, mode: str
+) -> None:
+    # given two versions of a model, one a folder and one a file
+    for name in ("one/model/weights.txt", "one/model/deep/notes.txt", "two/weights.txt"):
+        blobs.get_blob_client("training", f"jobs/models/{mode}/{name}").upload_blob(name.encode(), overwrite=True)
+    store = f"azureml://datastores/dropscore/paths/jobs/models/{mode}"
+    for version, path in (("1", "one/model"), ("2", "two/weights.txt")):
+        model = Model(name=f"input-{mode}", version=version, path=f"{store}/{path}", type="custom_model")
+        client.models.create_or_update(model)
+
+    # when a job is given both
+    job = client.jobs.create_or_update(
+        command(
+            command="cat ${{inputs.folder}}/weights.txt ${{inputs.folder}}/deep/notes.txt ${{inputs.file}}"
+            " > ${{outputs.seen}}/seen.txt",
+            environment=environment,
+            compute="cpu-cluster",
+            inputs={
+                "folder": Input(type="custom_model", path=f"azureml:input-{mode}:1", mode=mode),
+                "file": Input(type="custom_model", path=f"azureml:input-{mode}@latest", mode=mode),
+            },
+            outputs={"seen": Output(type="uri_folder", path=f"{store}/seen")},
+        )
+    )
+
+    # then it finds what was registered under these versions
+    assert ended(client, job.name).status == "Completed"
+    seen = blobs.get_blob_client("training", f"jobs/models/{mode}/seen/seen.txt").download_blob().readall()
+    assert seen == b"one/model/weights.txtone/model/deep/notes.txttwo/weights.txt"
+    asked = client.jobs.get(job.name).inputs["folder"]
+    assert (asked.type, asked.mode) == ("custom_model", mode)
+
+
+def test_what_cannot_run_is_refused_at_submission(client: MLClient, environment: str) -> None:
     with pytest.raises(ResourceNotFoundError, match="not found"):
         client.jobs.create_or_update(command(command="true", environment="azureml:nowhere:1", compute="cpu-cluster"))
+    with pytest.raises(ResourceNotFoundError, match="not found"):
+        client.jobs.create_or_update(
+            command(
+                command="ls ${{inputs.model}}",
+                environment=environment,
+                compute="cpu-cluster",
+                inputs={"model": Input(type="custom_model", path="azureml:no-such-model:1")},
+            )
+        )
     with pytest.raises(HttpResponseError, match="Unknown compute target 'gpu'"):
         client.jobs.create_or_update(command(command="true", environment="azureml:nowhere:1", compute="gpu"))
 

@@ -170,6 +170,25 @@ def test_a_job_that_fails_leaves_its_reason_in_words(place: Place) -> None:
     assert "48 usable rows are too few" in why["message"]
 
 
+def test_a_job_is_given_the_champion_and_measures_both(place: Place) -> None:
+    ended_job(place, place.job.name)
+    version = place.workspace.register(f"{MODEL}_champion", place.job.name, "contract-run-1", {})
+    champion = ModelVersion(f"{MODEL}_champion", version)
+    job = replace(place.job, name="contract-3", run="contract-run-3", folder="gas/contract-run-3", champion=champion)
+    place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=25))
+    place.workspace.start_training(job)
+    assert ended_job(place, job.name).progress == "succeeded"
+    metrics = json.loads(place.blobs.get(TRAINING, f"{job.folder}/model/metrics.json")[0])
+
+    assert "problem" not in metrics["champion"]
+    # each of the two on the rows held out of either dataset
+    for name in ("alert_rate", "recall", "detection"):
+        for measured in (metrics, metrics["champion"]):
+            assert 0 <= measured[name] <= 1
+            assert 0 <= measured[f"reference_{name}"] <= 1
+    assert place.blobs.info(TRAINING, f"{job.folder}/model/holdout.parquet").size > 0
+
+
 def test_a_run_is_registered_once_and_versions_count_as_numbers(place: Place) -> None:
     ended_job(place, place.job.name)
     made = [place.workspace.register(MODEL, place.job.name, f"run-{n}", {"metric.recall": f"{n}"}) for n in range(10)]

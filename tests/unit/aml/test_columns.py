@@ -131,3 +131,23 @@ def test_a_table_without_rows(gas: DatasetContract) -> None:
 
     assert (len(parsed.rows), parsed.problems) == (0, {})
     assert np.array_equal(parsed.usable().value, [])
+
+
+def test_a_series_that_is_none_of_its_categories_is_named_as_in_a_file(gas: DatasetContract) -> None:
+    zones = gas.model_copy(
+        update={
+            "columns": tuple(
+                column.model_copy(update={"categories": ("north", "south")}) if column.name == gas.series else column
+                for column in gas.columns
+            )
+        }
+    )
+    columns: dict[str, list[object]] = {
+        "FechaHora": ["2026-01-01"] * 5,
+        "VolCorrected": [1.0] * 5,
+        "Serie": ["north", " south ", "east", None, ""],
+    }
+
+    for parsed in (rows_from_columns(columns, zones, 5), rows_from_table(pa.table(columns), zones)):
+        assert dict(parsed.problems) == {2: "Serie is none of its categories"}
+    assert rows_from_columns(columns, gas, 5).problems == {}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aml.contract import ContractError, DatasetContract, contract_names, load_contract, normalise
+from aml.contract import Column, ContractError, DatasetContract, contract_names, load_contract, normalise
 
 _GAS = load_contract("gas")
 _NAMES = [(column.name, label) for column in _GAS.columns for label in (column.name, *column.aliases)]
@@ -96,3 +96,20 @@ def test_every_declared_contract_loads_and_survives_a_round_trip_through_json() 
 def test_contract_that_contradicts_itself_does_not_load(change: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         DatasetContract.model_validate({**_GAS.model_dump(), **change})
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"name": "v", "type": "number", "categories": ["a"]},
+        {"name": "t", "type": "time", "categories": ["a"]},
+        {"name": "s", "type": "text", "minimum": 0},
+        {"name": "t", "type": "time", "maximum": 0},
+    ],
+)
+def test_categories_are_of_texts_and_bounds_of_numbers(declared: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Column.model_validate(declared)
+
+    assert Column(name="s", type="text", categories=("a", "b")).categories == ("a", "b")
+    assert Column(name="v", type="number", minimum=0, maximum=1).maximum == 1

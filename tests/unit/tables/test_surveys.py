@@ -26,6 +26,47 @@ def test_a_survey_counts_everything() -> None:
     assert json.loads(json.dumps(found.dialect.as_dict()))["times"]["FechaHora"]["layout"] == "yyyy-mm-dd HH:MM"
 
 
+def test_a_survey_tells_each_flaw_by_column_and_kind_with_its_lines() -> None:
+    contract = METER.model_copy(
+        update={
+            "columns": (
+                METER.columns[0],
+                METER.columns[1].model_copy(update={"minimum": 0.0, "maximum": 10.0}),
+                METER.columns[3].model_copy(update={"categories": ("north", "south")}),
+            )
+        }
+    )
+    text = (
+        "Date;Value;Serie\n2026-01-01 00:00;1;north\n2026-01-01 01:00;-1;east\n2026-01-01 02:00;x;south\n\n"
+        "soon;11;north\nonly;two\n2026-01-01 04:00;;\n2026-01-01 05:00;inf; south \n2026-01-01 03:00;1;south\n"
+        "2026-01-01 03:00;1;south\n2026-01-01 02:00;1;south\n"
+    )
+    found = survey(BytesSource("x.csv", text.encode()), contract)
+    flaws = {about: (tally.count, [each.line for each in tally.examples]) for about, tally in found.flaws.items()}
+
+    assert flaws == {
+        ("VolCorrected", "out_of_range"): (2, [3, 6]),
+        ("Serie", "unknown_category"): (1, [3]),
+        ("VolCorrected", "not_a_number"): (1, [4]),
+        ("FechaHora", "not_a_time"): (1, [6]),
+        ("VolCorrected", "empty"): (1, [8]),
+        ("VolCorrected", "not_finite"): (1, [9]),
+    }
+    assert found.flaws["Serie", "unknown_category"].examples[0].reason == "Serie: 'east' is none of north, south"
+    assert [(each.line, each.reason) for each in found.rejects.examples] == [(7, "2 fields, the header has 3")]
+    assert (found.backwards.count, [each.line for each in found.backwards.examples]) == (1, [12])
+    assert (found.repeated.count, [each.line for each in found.repeated.examples]) == (1, [11])
+    assert found.constant == ("VolCorrected",)
+
+
+def test_flaws_are_counted_without_end_and_shown_five_times() -> None:
+    found = look("Date;Value\n" + "2026-01-01;x\n" * 70_000 + "2026-01-01;1\n")
+    tally = found.flaws["VolCorrected", "not_a_number"]
+
+    assert tally.count == 70_000
+    assert [each.line for each in tally.examples] == [2, 3, 4, 5, 6]
+
+
 def test_order_is_within_a_series() -> None:
     rows = ["2026-01-02;1;a", "2026-01-01;1;b", "2026-01-03;1;a", "2026-01-02;1;b"]
     assert look("Date;Value;Serie\n" + "\n".join(rows)).ordered
