@@ -8,6 +8,8 @@ that is wrong in the same way; on the champion's it fails.
 The challenger is the model fitted on what is not held out. The champion is the model as it serves, fitted on all of
 its data, and so may have seen rows of either ground: the comparison leans towards the model in service, by what an
 isolation forest gains from having seen a row among thousands.
+
+Alerts are counted at the champion's contamination: a model that was asked for with fewer alerts is not worse for it.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aml.bundle import BundleError, find_bundle, open_bundle
+from aml.bundle import Bundle, BundleError, find_bundle, open_bundle
 from aml.evaluation import Evaluation, Metrics, measure
 from aml.forest import Scorer
-from aml.holdout import GroundError, load_ground
+from aml.holdout import Ground, GroundError, load_ground
 
 _log = logging.getLogger(__name__)
+FRESH = "fresh_"
+"""Prefix of what was measured on the challenger's hold-out, at the champion's contamination."""
 REFERENCE = "reference_"
-"""Prefix of what was measured on the rows that the champion was judged on."""
+"""Prefix of what was measured on the rows that the champion was judged on, at its contamination."""
 
 
 def compare(challenger: Evaluation, champion: Path | None) -> dict[str, Any]:
@@ -33,32 +37,63 @@ def compare(challenger: Evaluation, champion: Path | None) -> dict[str, Any]:
         champion: the folder of its registered model; None when there is none.
 
     Returns:
-        For `metrics.json`: the challenger's `reference_…` metrics, and under `champion` the champion's metrics on both
-        grounds, with `problem` in words where some could not be measured. Empty when there is no champion.
+        For `metrics.json`: the challenger's `fresh_…` and `reference_…` metrics, and under `champion` those of the
+        champion, which also has them under their plain names on the challenger's hold-out; with `problem` in words
+        where something could not be measured. Empty when there is no champion.
     """
     if champion is None:
         return {}
     problems: list[str] = []
-    own: dict[str, Any] = {}
-    theirs: dict[str, Any] = {}
-    try:
-        reference = load_ground(champion)
-        own = _prefixed(measure(reference, challenger.scorer))
-    except GroundError as error:
-        reference = None
-        problems.append(str(error))
-    try:
-        scorer = Scorer(open_bundle(find_bundle(champion)).pipeline)
-        theirs = dict(measure(challenger.ground, scorer))
-        theirs |= _prefixed(measure(reference, scorer)) if reference is not None else {}
-    except BundleError as error:
-        problems.append(str(error))
-    except Exception as error:
-        # A champion that breaks, in whatever way, must not keep its successor from being judged; the record says so.
-        _log.exception("the live model cannot be measured")
-        problems.append(f"it cannot score: {type(error).__name__}: {error}")
+    reference, bundle = _reference(champion, problems), _bundle(champion, problems)
+    theirs = _of_champion(bundle, challenger.ground, reference, problems) if bundle is not None else {}
+    own: Metrics = {}
+    threshold = _threshold(challenger, bundle)
+    if theirs:
+        own |= _prefixed(FRESH, measure(challenger.ground, challenger.scorer, threshold))
+    if reference is not None:
+        own |= _prefixed(REFERENCE, measure(reference, challenger.scorer, threshold))
     return {**own, "champion": theirs | ({"problem": "; ".join(problems)} if problems else {})}
 
 
-def _prefixed(metrics: Metrics) -> Metrics:
-    return {f"{REFERENCE}{name}": value for name, value in metrics.items()}
+def _reference(champion: Path, problems: list[str]) -> Ground | None:
+    try:
+        return load_ground(champion)
+    except GroundError as error:
+        problems.append(str(error))
+        return None
+
+
+def _bundle(champion: Path, problems: list[str]) -> Bundle | None:
+    try:
+        return open_bundle(find_bundle(champion))
+    except BundleError as error:
+        problems.append(str(error))
+    except Exception as error:
+        problems.append(_broken(error))
+    return None
+
+
+def _of_champion(bundle: Bundle, fresh: Ground, reference: Ground | None, problems: list[str]) -> dict[str, Any]:
+    try:
+        scorer = Scorer(bundle.pipeline)
+        plain = measure(fresh, scorer)
+        known = _prefixed(REFERENCE, measure(reference, scorer)) if reference is not None else {}
+    except Exception as error:
+        problems.append(_broken(error))
+        return {}
+    return {**plain, **_prefixed(FRESH, plain), **known}
+
+
+def _broken(error: Exception) -> str:
+    """A champion that breaks, in whatever way, must not keep its successor from being judged; the record says so."""
+    _log.error("the live model cannot be measured", exc_info=error)
+    return f"it cannot score: {type(error).__name__}: {error}"
+
+
+def _threshold(challenger: Evaluation, champion: Bundle | None) -> float:
+    share = champion.metrics.get("contamination") if champion is not None else None
+    return challenger.threshold_at(share) if isinstance(share, float) else challenger.scorer.threshold
+
+
+def _prefixed(prefix: str, metrics: Metrics) -> Metrics:
+    return {f"{prefix}{name}": value for name, value in metrics.items()}

@@ -33,11 +33,20 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The metrics, the model that they are of (fitted on what is not held out), and the ground it was judged on."""
+    """The metrics, the model that they are of (fitted on what is not held out), and the ground it was judged on.
+
+    Attributes:
+        fit_scores: the scores of the rows that the model was fitted on.
+    """
 
     metrics: Metrics
     scorer: Scorer
     ground: Ground
+    fit_scores: Floats
+
+    def threshold_at(self, contamination: float) -> float:
+        """The threshold that the model would have under another contamination (0 to 0.5)."""
+        return -float(np.percentile(-self.fit_scores, 100 * contamination))
 
 
 def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Evaluation:
@@ -64,18 +73,24 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
         "seed": SEED,
         "score_threshold_holdout": scorer.threshold,
     }
-    return Evaluation({**about, **measure(ground, scorer)}, scorer, ground)
+    metrics = {**about, **measure(ground, scorer)}
+    return Evaluation(metrics, scorer, ground, scorer.scores_of_features(features[fit]))
 
 
-def measure(ground: Ground, scorer: Scorer) -> Metrics:
-    """What a model makes of the ground: `alert_rate`, the recalls and `detection`, all shares between 0 and 1."""
+def measure(ground: Ground, scorer: Scorer, threshold: float | None = None) -> Metrics:
+    """What a model makes of the ground: `alert_rate`, the recalls and `detection`, all shares between 0 and 1.
+
+    Args:
+        threshold: beyond which a score is an alert; None: the model's own.
+    """
+    threshold = scorer.threshold if threshold is None else threshold
     clean = scorer.scores(ground.rows)
     held = clean[ground.held]
     limits = [float(np.quantile(held, 1 - rate, method="higher")) for rate in FALSE_ALARM_RATES]
-    found = np.array([_found(ground, name, clean, scorer, [scorer.threshold, *limits]) for name in ground.faults])
+    found = np.array([_found(ground, name, clean, scorer, [threshold, *limits]) for name in ground.faults])
     recalls = found.mean(axis=0)
     return {
-        "alert_rate": float((held > scorer.threshold).mean()),
+        "alert_rate": float((held > threshold).mean()),
         **{f"recall_{name}": float(row[0]) for name, row in zip(ground.faults, found, strict=True)},
         "recall": float(recalls[0]),
         **{f"recall_at_{rate:g}": float(at) for rate, at in zip(FALSE_ALARM_RATES, recalls[1:], strict=True)},

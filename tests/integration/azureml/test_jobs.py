@@ -143,7 +143,7 @@ def test_a_registered_model_is_an_input_of_a_job(
             compute="cpu-cluster",
             inputs={
                 "folder": Input(type="custom_model", path=f"azureml:input-{mode}:1", mode=mode),
-                "file": Input(type="custom_model", path=f"azureml:input-{mode}@latest", mode=mode),
+                "file": Input(type="custom_model", path=f"azureml:input-{mode}:2", mode=mode),
             },
             outputs={"seen": Output(type="uri_folder", path=f"{store}/seen")},
         )
