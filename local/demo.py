@@ -1,10 +1,12 @@
-"""`make demo`: a dataset is dropped, its model goes into service, a file is dropped and comes back scored."""
+"""`make demo`: a dataset is dropped, its model goes into service, a file is dropped and comes back scored; then a worse
+dataset is rejected, and a better one takes over."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import time
@@ -19,7 +21,7 @@ from azure.storage.blob import BlobServiceClient
 from local.cloud import LocalCloud, sole_user
 from local.ports import COMPONENTS, Ports
 from local.processes import LocalCloudError, StopRequestedError, stop_requested, stopping_on_signals
-from local.sample_data import Reading, hourly_gas, plain_csv, spanish_csv, with_faults
+from local.sample_data import Reading, hourly_gas, in_litres, plain_csv, spanish_csv, with_faults
 
 _FOLDER = Path(".local/demo")
 _DEADLINE_SECONDS = 180.0
@@ -31,14 +33,16 @@ _TRAINING_DAYS = 365
 _SCORED_DAYS = 14
 _FIRST_SCORED_DAY = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
 _UNREADABLE = (40,)
+_AGAINST = re.compile(r", (below|above|more than) |could not be measured$")
 _LINES_SHOWN = 6
 _FLAGGED_SHOWN = 8
 _HOURS_LOOKED_BACK = 24
-_METRICS_SHOWN = ("alert_rate", "recall", "recall_spike", "recall_leak")
+_METRICS_SHOWN = ("alert_rate", "recall", "detection")
 _DATASET = "gas/consumption.csv"
 _FILE = "gas/november.csv"
-_GOOD_ENDS = ("live", "completed")
-_BAD_ENDS = ("rejected", "superseded", "invalid", "failed")
+_WORSE = "gas/consumption_in_litres.csv"
+_BETTER = "gas/consumption_with_november.csv"
+_ENDS = frozenset({"live", "completed", "rejected", "superseded", "invalid", "failed"})
 
 
 class DemoError(Exception):
@@ -66,7 +70,7 @@ def main() -> int:
     story = Story()
     with stopping_on_signals():
         try:
-            with LocalCloud(_emptied(_FOLDER), _ports(), scan_interval=1.0, settings=_HURRY) as cloud:
+            with LocalCloud(_emptied(_FOLDER), _ports(), scan_interval=0.25, settings=_HURRY) as cloud:
                 story.tell("cloud up", "Azurite, Azure ML emulator, Functions host")
                 _Demo(cloud, story).play()
         except StopRequestedError:
@@ -106,20 +110,28 @@ class _Demo:
         self._story = story
         self._blobs = BlobServiceClient.from_connection_string(cloud.connection_string)
         clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED)  # noqa: DTZ001 - as above
+        self._clean = clean
         self._training = clean[: _TRAINING_DAYS * 24]
         self._scored = with_faults(clean[_TRAINING_DAYS * 24 :])
 
     def play(self) -> None:
-        """From the drop of the dataset to the scored file."""
+        """From the drop of the first dataset to the second model."""
         with self._blobs:
-            self._drop("datasets", _DATASET, plain_csv(self._training), f"{len(self._training):,} hourly rows")
-            self._follow(f"datasets/{_DATASET}")
+            self._train(_DATASET, self._training, "live")
             self._drop(
                 "incoming", _FILE, spanish_csv(self._scored, unreadable=_UNREADABLE), f"{len(self._scored):,} rows"
             )
-            run = self._follow(f"incoming/{_FILE}")
+            run = self._follow(f"incoming/{_FILE}", "completed")
+            worse = self._train(_WORSE, in_litres(self._clean), "rejected")
+            better = self._train(_BETTER, self._clean, "live")
             folder = self._fetch_results()
         self._show(folder, run)
+        print(f"\n{judged(_WORSE, worse)}\n{judged(_BETTER, better)}")
+        print(f"\nEverything lies in {_FOLDER}: datasets/, incoming/, results/, runs/ (copied out), logs/.")
+
+    def _train(self, name: str, readings: Sequence[Reading], end: str) -> dict[str, Any]:
+        self._drop("datasets", name, plain_csv(readings), f"{len(readings):,} hourly rows")
+        return self._follow(f"datasets/{name}", end)
 
     def _drop(self, container: str, name: str, text: str, size: str) -> None:
         try:
@@ -129,8 +141,8 @@ class _Demo:
         kind = "dataset dropped" if container == "datasets" else "file dropped"
         self._story.tell(kind, f"{container}/{name} ({size})")
 
-    def _follow(self, blob: str) -> dict[str, Any]:
-        """Tell each state that the run of this blob enters, until its end; the run record."""
+    def _follow(self, blob: str, end: str) -> dict[str, Any]:
+        """Tell each state that the run of this blob enters, until the end that it is meant to come to; its record."""
         told = 0
         deadline = time.monotonic() + _DEADLINE_SECONDS
         while True:
@@ -140,9 +152,9 @@ class _Demo:
                 self._story.tell(f"  {step['state']}", describe(step, run))
             told = len(history)
             state = history[-1]["state"] if history else "not yet seen"
-            if run and state in _GOOD_ENDS:
+            if run and state == end:
                 return run
-            if run and state in _BAD_ENDS:
+            if run and state in _ENDS:
                 raise DemoError(f"the run of {blob} ended {state}: {why(run)}")
             if time.monotonic() > deadline:
                 raise DemoError(f"{blob} is {state} after {_DEADLINE_SECONDS:.0f} s; {why(run or {})}")
@@ -188,7 +200,6 @@ class _Demo:
         counts = ", ".join(f"{name} {number}" for name, number in run["counts"].items())
         manifest = json.loads((folder / "november_manifest.json").read_text(encoding="utf-8"))
         print(f"\nIts manifest counts: {counts}. Drift: {manifest['drift']['verdict']}.")
-        print(f"Everything lies in {_FOLDER}: datasets/, incoming/, results/, runs/ (copied out), logs/.")
 
 
 def describe(step: dict[str, Any], run: dict[str, Any]) -> str:
@@ -196,6 +207,8 @@ def describe(step: dict[str, Any], run: dict[str, Any]) -> str:
     if step["state"] == "evaluated":
         metrics = run.get("metrics") or {}
         return ", ".join(f"{name} {metrics[name]:.3g}" for name in _METRICS_SHOWN if name in metrics)
+    if step["state"] == "rejected":
+        return f"{len(objections(run))} of {len(run['verdict']['reasons'])} rules of the gate object"
     return str(step.get("note") or "")
 
 
@@ -206,6 +219,26 @@ def why(run: dict[str, Any]) -> str:
         return f"{error['code']}: {error['message']}"
     verdict = run.get("verdict") or {}
     return "; ".join(verdict.get("reasons", [])) or "its record names no error"
+
+
+def objections(run: Mapping[str, Any]) -> list[str]:
+    """The reasons of the verdict that speak against the new model."""
+    return [reason for reason in run["verdict"]["reasons"] if _AGAINST.search(reason)]
+
+
+def judged(name: str, run: Mapping[str, Any]) -> str:
+    """What the gate said of a dataset's model, in a few lines."""
+    if not run["verdict"]["promote"]:
+        lines = [f"Rejected: datasets/{name}; the model in service stayed. The gate's reasons:"]
+        return "\n".join([*lines, *(f"  {reason}" for reason in objections(run))])
+    lines = [f"Promoted: datasets/{name}, as version {run['model_version']}. Beside the model that was in service:"]
+    for rows, prefix in (("its own held-out rows", "fresh_"), ("those of the model in service", "reference_")):
+        pairs = [
+            f"{name} {run['metrics'][prefix + name]:.3g} ({run['champion']['metrics'][prefix + name]:.3g})"
+            for name in _METRICS_SHOWN
+        ]
+        lines.append(f"  on {rows:<30} {', '.join(pairs)}")
+    return "\n".join(lines)
 
 
 def flagged_table(rows: Sequence[Mapping[str, str]], readings: Sequence[Reading]) -> str:

@@ -60,6 +60,11 @@ def with_faults(readings: Sequence[Reading]) -> list[Reading]:
     return changed
 
 
+def in_litres(readings: Sequence[Reading]) -> list[Reading]:
+    """The same volumes in another unit, as after a change of the exporting system that nobody was told of."""
+    return [Reading(reading.time, round(reading.volume * 1000, 2), reading.fault) for reading in readings]
+
+
 def plain_csv(readings: Sequence[Reading]) -> str:
     """As a historian exports it: commas, a decimal point, ISO times."""
     lines = [f"{reading.time:%Y-%m-%d %H:%M:%S},{reading.volume:.2f}" for reading in readings]
