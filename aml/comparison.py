@@ -6,8 +6,8 @@ should be (another unit, one season of four, readings full of faults) makes a mo
 that is wrong in the same way; on the champion's it fails.
 
 The challenger is the model fitted on what is not held out. The champion is the model as it serves, fitted on all of
-its data, and so may have seen rows of either ground: the comparison leans towards the model in service, by what an
-isolation forest gains from having seen a row among thousands.
+its data, and so may have seen rows of either ground: the comparison leans towards the model in service by what an
+isolation forest gains from having seen a row among thousands (docs/decisions/the-gate.md).
 
 Alerts are counted at the champion's contamination: a model that was asked for with fewer alerts is not worse for it.
 """

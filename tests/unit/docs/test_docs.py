@@ -14,6 +14,7 @@ from pydantic import AliasChoices
 from shared.retraining.lifecycle import State
 from shared.scoring.files import ENDS
 from shared.settings import Settings
+from shared.tables.typed import FLAWS
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,10 +41,10 @@ def setting_names() -> dict[str, str]:
 
 
 def codes() -> Iterator[tuple[str, str]]:
-    """Every code that the app's errors are raised with, and where."""
+    """Every code that the app's errors are raised with, or its findings made of, and where."""
     for path in [*ROOT.glob("shared/**/*.py"), ROOT / "aml/contract.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("Error"):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("Error", "Finding")):
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and re.fullmatch(r"[a-z]+(_[a-z]+)+", str(first.value)):
                     yield str(first.value), path.name
@@ -76,6 +77,7 @@ def test_every_code_is_explained() -> None:
 
     assert len(found) > 30
     assert {code: file for code, file in found.items() if f"`{code}`" not in OPERATIONS} == {}
+    assert [kind for kind in FLAWS if f"`{kind}`" not in OPERATIONS] == []
 
 
 def test_every_metric_is_explained() -> None:

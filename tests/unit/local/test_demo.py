@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from local.demo import describe, flagged_table, why
-from local.sample_data import Reading, hourly_gas, plain_csv, spanish_csv, with_faults
+from aml.contract import GateRule
+from local.demo import describe, flagged_table, judged, why
+from local.sample_data import Reading, hourly_gas, in_litres, plain_csv, spanish_csv, with_faults
+from shared.retraining.gate import judge, recorded
 
 _START = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
 
@@ -54,5 +56,37 @@ def test_flagged_rows_are_set_beside_what_was_done_to_them() -> None:
 def test_a_run_is_told_by_its_metrics_notes_and_reasons() -> None:
     assert describe({"state": "evaluated"}, {"metrics": {"alert_rate": 0.0123456, "days": 365}}) == "alert_rate 0.0123"
     assert describe({"state": "training", "note": "job x"}, {}) == "job x"
+    refused = {"verdict": {"promote": False, "reasons": ["recall is 0.5, within its bounds", "loss is 9, above 1"]}}
+    assert describe({"state": "rejected"}, refused) == "1 of 2 rules of the gate object"
     assert why({"error": {"code": "missing_column", "message": "No time."}}) == "missing_column: No time."
     assert why({"verdict": {"reasons": ["recall fell", "too many alerts"]}}) == "recall fell; too many alerts"
+
+
+def test_the_gates_words_are_shown_as_far_as_they_object() -> None:
+    rules = [GateRule(metric="recall", minimum=0.1), GateRule(metric="loss", maximum=1), GateRule(metric="none")]
+    rules.append(GateRule(metric="drop", max_drop=0.1))
+    verdict = recorded(judge({"recall": 0.5, "loss": 9, "drop": 0.2}, {"drop": 0.5}, rules), {})
+
+    assert judged("gas/x.csv", {"verdict": verdict}).splitlines()[1:] == [
+        "  loss is 9, above 1",
+        "  none could not be measured",
+        "  drop is 0.2, more than 0.1 below the champion's 0.5",
+    ]
+
+
+def test_a_promoted_model_is_shown_beside_the_one_before() -> None:
+    names = [f"{prefix}_{name}" for prefix in ("fresh", "reference") for name in ("alert_rate", "recall", "detection")]
+    run = {
+        "verdict": {"promote": True, "reasons": []},
+        "model_version": "2",
+        "metrics": dict.fromkeys(names, 0.5),
+        "champion": {"metrics": dict.fromkeys(names, 0.25)},
+    }
+
+    lines = judged("gas/x.csv", run).splitlines()
+    assert "as version 2" in lines[0]
+    assert [line.count("0.5 (0.25)") for line in lines] == [0, 3, 3]
+
+
+def test_litres_are_a_thousand_to_the_cubic_metre() -> None:
+    assert in_litres([Reading(_START, 1.25, "leak")]) == [Reading(_START, 1250.0, "leak")]
