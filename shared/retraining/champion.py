@@ -20,6 +20,9 @@ from shared.storage import BlobStore
 
 Champion = dict[str, Any]
 
+_BECAUSE_OF_A_CHAMPION = ("fresh_", "reference_")
+"""What `aml.comparison` calls such metrics."""
+
 
 def named(live: LiveModel, registered: Sequence[ModelVersion], blobs: BlobStore) -> Champion:
     """The live model as a run's champion; with a `problem` where a job could not be given it."""
@@ -67,6 +70,13 @@ def measured(run: Run, left: Mapping[str, Any]) -> tuple[dict[str, Any], Champio
         problem = "the job did not measure it"
     known = champion | {"metrics": metrics}
     return challenger, known | ({"problem": str(problem)} if problem else {})
+
+
+def as_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """A challenger's own metrics as tags of its model version; what was measured because of a champion is of that day,
+    stands in the run's record, and would be more tags than a resource of Azure may have (50)."""
+    own = {name: value for name, value in metrics.items() if not name.startswith(_BECAUSE_OF_A_CHAMPION)}
+    return {f"metric.{name}": f"{value}" for name, value in own.items()}
 
 
 def served_data(live: LiveModel | None, runs: RunStore, overruled: bool) -> Live | None:

@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
-from shared.retraining.champion import input_of, is_measured_against, measured, named, served_data
+from shared.retraining.champion import as_tags, input_of, is_measured_against, measured, named, served_data
 from shared.retraining.findings import UnfitDatasetError, unreadable
 from shared.retraining.gate import judge, recorded
 from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
@@ -287,7 +287,7 @@ class Retraining:
         judged = recorded(verdict, run.parameters)
         if not verdict.promote and "forced" not in judged:
             return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
-        tags = _origin(run) | {f"metric.{name}": f"{value}" for name, value in (run.metrics or {}).items()}
+        tags = _origin(run) | as_tags(run.metrics or {})
         version = self._workspace.register(contract.model_name, run.job or "", run.id, tags)
         note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
         return self._move(held, State.REGISTERED, note, model_version=version, verdict=judged)
