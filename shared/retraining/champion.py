@@ -37,6 +37,11 @@ def named(live: LiveModel, registered: Sequence[ModelVersion], blobs: BlobStore)
     return champion
 
 
+def job_name(run: Run, live: LiveModel | None) -> str:
+    """The name of the job that measures the run's model beside the live one: another champion, another job."""
+    return f"{run.dataset}-{run.id}{f'-against-{live.version}' if live else ''}".lower()
+
+
 def input_of(champion: Champion | None) -> ModelVersion | None:
     """What the job is given; None where there is no champion that could be."""
     if champion is None or "problem" in champion:

@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
-from shared.retraining.champion import as_tags, input_of, is_measured_against, measured, named, served_data
+from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
 from shared.retraining.findings import UnfitDatasetError, unreadable
 from shared.retraining.gate import judge, recorded
 from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
@@ -232,12 +232,11 @@ class Retraining:
         return self._move(held, State.TRAINING, note, **changes)
 
     def _start_job(self, run: Run) -> tuple[str, dict[str, Any]]:
-        """Starts the run's job with the live model of the moment beside it; a job is named after both."""
+        """Starts the run's job with the live model of the moment beside it."""
         contract, live = load_contract(run.dataset), self._live.get(run.dataset)
         champion = None if live is None else named(live, self._workspace.models(live.model), self._blobs)
-        against = f"-against-{live.version}" if live else ""
         job = TrainingJob(
-            name=f"{run.dataset}-{run.id}{against}".lower(),
+            name=job_name(run, live),
             dataset=run.dataset,
             run=run.id,
             folder=_folder(run),
