@@ -89,6 +89,11 @@ def unreadable(error: InvalidInputError) -> Report:
     return Report((Finding(error.code, error.message, rows),))
 
 
+def report_of(error: InvalidInputError) -> Report:
+    """The report that an error carries, or that it amounts to."""
+    return error.report if isinstance(error, UnfitDatasetError) else unreadable(error)
+
+
 def examine(found: Survey, contract: DatasetContract, repeated: Tally, live: Live | None = None) -> Report:
     """Errors and warnings about a surveyed dataset.
 

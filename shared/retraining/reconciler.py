@@ -31,7 +31,7 @@ from shared.errors import (
 from shared.live import LiveModel, LiveModels
 from shared.naming import DATASETS, TRAINING, place, require_known, run_id
 from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
-from shared.retraining.findings import UnfitDatasetError, unreadable
+from shared.retraining.findings import report_of
 from shared.retraining.gate import judge, recorded
 from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
 from shared.retraining.patience import hangs, is_late
@@ -207,8 +207,7 @@ class Retraining:
             self._blobs.put(TRAINING, f"{_folder(run)}/sample.arrow", write_table(data.sample))
             self._history.remember(contract, run.blob, run.id, data.latest)
         except InvalidInputError as error:
-            report = error.report if isinstance(error, UnfitDatasetError) else unreadable(error)
-            told = run.model_copy(update={"validation": report.as_dict()})
+            told = run.model_copy(update={"validation": report_of(error).as_dict()})
             return self._end(Held(told, claim.held.etag), State.INVALID, error)
         except (ConflictError, NotFoundError):
             if self._is_current(run):
