@@ -16,6 +16,9 @@ from typing import Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from aml.spaces import Choice as Choice  # the app knows the contract alone, and finds its parts here
+from aml.spaces import Tuning as Tuning
+
 _FOLDER = Path(__file__).resolve().parent / "datasets"
 _IGNORED_IN_NAMES = re.compile(r"[\s\-/_]+")
 
@@ -125,6 +128,7 @@ class DatasetContract(_Declared):
         contamination: share of the training rows expected to be anomalous, 0 < contamination <= 0.5.
         context_rows: rows of the same series just before a row that its features depend on.
         predictions: the columns that the model answers, in this order.
+        tuning: whether and how the model's parameters are searched for.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]*$")
@@ -138,6 +142,7 @@ class DatasetContract(_Declared):
     context_rows: int = Field(ge=0)
     predictions: tuple[PredictionColumn, ...]
     training: TrainingRules
+    tuning: Tuning = Tuning()
     gate: tuple[GateRule, ...] = ()
     drift: DriftRules = DriftRules()
 
@@ -157,6 +162,7 @@ class DatasetContract(_Declared):
                     raise ValueError(f"{label!r} would fit two columns")
         if len(types) != len(self.columns):
             raise ValueError("a column is declared twice")
+        self.tuning.require_fits(self.task)
         return self
 
     def column(self, name: str) -> Column:

@@ -16,6 +16,7 @@ from aml.contract import DatasetContract
 from aml.features import SeriesFeatures
 from aml.forest_tables import tabulate
 from aml.rows import Floats, Rows
+from aml.trees import trees_of
 
 if TYPE_CHECKING:
     from aml.forest_code import CompiledForest
@@ -56,7 +57,7 @@ class TreeWalk:
     """
 
     def __init__(self, forest: Any) -> None:
-        self.trees = [tree.tree_ for tree in forest.estimators_]
+        self.trees = trees_of(forest)
         lengths = zip(forest._decision_path_lengths, forest._average_path_length_per_tree, strict=True)
         self.leaf_depths = [path + average - 1.0 for path, average in lengths]
 

@@ -8,6 +8,10 @@ model whose folder `--champion` names), `contract.json`, `profile.json` (what dr
 against: `aml/profile.py`), and the held-out rows (`holdout.parquet`). Bad data: one line
 `code: message` on stderr and exit code 2. Whatever it fails of, the folder receives `error.json` alone, an object of
 `code` and `message`: Azure ML keeps what a failed job wrote into a mounted output, and the app reads it there.
+
+Where the contract's `tuning` says so, it searches for the model's parameters first; `--trees`, `--max-samples` and
+`--max-features` give them instead, and `--trial` makes it one trial of an Azure ML sweep, which logs how good it is as
+it goes (`aml.tuning`). All metrics are logged to the workspace too (`aml.tracking`).
 """
 
 from __future__ import annotations
@@ -15,9 +19,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +32,17 @@ import pyarrow.parquet
 from sklearn.pipeline import Pipeline
 
 from aml.bundle import save_bundle
+from aml.choosing import DEFAULTS, Chosen, add_arguments, choose
 from aml.columns import InputError, Parsed, rows_from_table
 from aml.comparison import compare
 from aml.contract import ContractError, DatasetContract, load_contract
 from aml.evaluation import describe, evaluate
-from aml.forest import SEED, Scorer, build_pipeline
+from aml.forest import SEED, Scorer
 from aml.holdout import TooFewRowsError
 from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Rows
+from aml.tracking import Tracker
+from aml.tuning import builder
 
 _PARQUET_MAGIC = b"PAR1"
 _DELIMITERS = ",;\t|"
@@ -54,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = usable_rows(parsed, contract)
         contamination = arguments.contamination or contract.contamination
         unusable = unusable_share(table, parsed)
-        metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable)
+        tracker = Tracker.of(os.environ)
+        chosen = choose(rows, contract, contamination, arguments, tracker.log)
+        metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable, chosen)
+        tracker.log(metrics)
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         _leave_reason(arguments.model, error.code, error.message)
@@ -76,6 +86,7 @@ def train(
     folder: Path,
     champion: Path | None = None,
     unusable: float = 0.0,
+    chosen: Chosen = DEFAULTS,
 ) -> dict[str, Any]:
     """Measure on a hold-out, fit the final model on all rows, and write the five files.
 
@@ -85,22 +96,25 @@ def train(
         folder: is made when it is not there.
         champion: the folder of the model in service, measured on the same rows; None when there is none.
         unusable: share of the dataset's rows that are not among `rows` because they cannot be used.
+        chosen: the model's parameters, where they are not the defaults, and the search that found them.
 
     Returns:
-        What `metrics.json` holds. The bundle holds the same but for what depends on the champion.
+        What `metrics.json` holds. The bundle holds the same but for what depends on the champion and for the search.
 
     Raises:
         InputError: ``too_few_rows`` when nothing can be held out.
     """
-    build = partial(build_pipeline, contract, contamination)
+    build = builder(contract, contamination, chosen.parameters)
     try:
         measured = evaluate(rows, build, contract.context_rows)
     except TooFewRowsError as error:
         raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
     pipeline = build().fit(rows)
     scorer = Scorer(pipeline)
-    metrics = {**describe(rows, scorer, contamination), **measured.metrics}
-    compared = {**metrics, **compare(measured, champion)}
+    share = float(chosen.parameters.get("contamination", contamination))
+    metrics = {**describe(rows, scorer, share), **measured.metrics}
+    metrics |= {f"parameter_{name}": value for name, value in chosen.parameters.items()}
+    compared = {**metrics, **compare(measured, champion), **chosen.as_dict()}
     profile = _profile(rows, contract, pipeline, scorer, unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
@@ -198,6 +212,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, type=Path, help="folder for the bundle, metrics and contract")
     parser.add_argument("--contamination", type=_contamination, help="share of anomalous rows; default: the contract's")
     parser.add_argument("--champion", type=_folder, help="folder of the model in service; none: there is no such model")
+    add_arguments(parser)
     return parser.parse_args(argv)
 
 

@@ -34,6 +34,55 @@ def test_the_job_runs_the_training_script_on_its_inputs() -> None:
     assert any("pip" in entry for entry in job.environment.conda_file["dependencies"] if isinstance(entry, dict))
 
 
+def test_the_sweep_runs_the_training_script_on_its_search_space() -> None:
+    from azure.ai.ml import load_job
+
+    job, plain = load_job(_AML / "jobs/sweep.yml"), load_job(_AML / "jobs/train.yml")
+
+    sent = job._to_rest_object().properties
+    gas = load_contract(sent.inputs["dataset"].value)
+    assert sent.search_space["contamination"] == ["choice", [[gas.contamination]]]
+    assert set(sent.search_space) == {"contamination", "trees", "max_samples", "max_features"}
+    assert sent.objective.primary_metric == f"search_{gas.tuning.objective}"
+    assert "--trial" in job.trial.command
+    assert "--champion ${{inputs.champion}}" in job.trial.command
+    for name in sent.search_space:
+        assert f"--{name.replace('_', '-')} ${{{{search_space.{name}}}}}" in job.trial.command
+    assert (_AML / "jobs" / job.trial.code).resolve() == _ROOT
+    assert job.trial.environment.conda_file == plain.environment.conda_file
+    assert job.trial.environment.image == plain.environment.image
+    assert job.inputs["data"].path == plain.inputs["data"].path
+    assert job.outputs["model"].path.endswith("/${{name}}")
+    assert job.early_termination is not None
+
+
+def test_the_automl_job_is_one_of_classification() -> None:
+    from azure.ai.ml import load_job
+
+    sent = load_job(_AML / "jobs/automl.yml")._to_rest_object().properties
+
+    details = sent.task_details
+    assert (sent.job_type, details.task_type, details.primary_metric) == ("AutoML", "Classification", "Accuracy")
+    assert details.training_data.job_input_type == "mltable"
+    assert details.target_column_name == "target"
+    assert details.n_cross_validations.value == 5
+    assert details.limit_settings.max_trials == 20
+
+
+def test_every_yaml_file_is_one_that_is_tested() -> None:
+    """A new one is added here and to a test that loads it."""
+    found = {path.relative_to(_AML).as_posix() for path in _AML.glob("*/*.yml") if path.parent.name != "datasets"}
+
+    assert found == {
+        "jobs/train.yml",
+        "jobs/sweep.yml",
+        "jobs/automl.yml",
+        "endpoints/endpoint.yml",
+        "endpoints/deployment.yml",
+        "env/conda.yml",
+    }
+
+
 def test_the_deployment_serves_the_scoring_script_in_the_jobs_environment() -> None:
     from azure.ai.ml import load_job, load_online_deployment, load_online_endpoint
 

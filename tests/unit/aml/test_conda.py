@@ -26,7 +26,7 @@ def test_tests_and_app_load_the_numeric_libraries_that_the_model_is_served_with(
     model = set(_pins(_ROOT / "requirements/model.txt"))
     tested = {*_pins(_ROOT / "requirements/dev.txt"), *_pins(_ROOT / "requirements.txt")}
 
-    for library in ("pandas", "scikit-learn", "scipy", "numpy", "joblib", "pyarrow", "llvmlite"):
+    for library in ("pandas", "scikit-learn", "scipy", "numpy", "joblib", "pyarrow", "llvmlite", "optuna"):
         (pin,) = [line for line in model if line.startswith(f"{library}==")]
         assert [line for line in tested if line.startswith(f"{library}==")] == [pin]
 

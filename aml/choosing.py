@@ -1,0 +1,74 @@
+"""Which parameters a training job trains with: those of its command line, those that it finds, or the defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from aml.contract import DatasetContract
+from aml.rows import Rows
+from aml.spaces import BOUNDS, WHOLE, Parameters
+from aml.tuning import SweepTrial, Tuned, search
+
+_PARAMETERS = ("trees", "max_samples", "max_features")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Parameters where they are not the defaults, and the search that found them, if this job has made one."""
+
+    parameters: Parameters = field(default_factory=dict)
+    search: Tuned | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What metrics.json says of the search: nothing where there was none."""
+        return {"tuning": self.search.as_dict()} if self.search else {}
+
+
+DEFAULTS = Chosen()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command line that this is about."""
+    for name in _PARAMETERS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=partial(_parameter, name), help="instead of a search")
+    parser.add_argument("--trial", action="store_true", help="log the objective of the contract's tuning as it goes")
+
+
+def choose(
+    rows: Rows,
+    contract: DatasetContract,
+    contamination: float,
+    arguments: argparse.Namespace,
+    log: Callable[[Mapping[str, object], int], None],
+) -> Chosen:
+    """The parameters of the model to train; a trial of a sweep measures and logs those that it was given.
+
+    Raises:
+        InputError: as `aml.tuning.search`.
+    """
+    given: Parameters = {name: getattr(arguments, name) for name in _PARAMETERS if getattr(arguments, name) is not None}
+    if arguments.trial:
+        if "contamination" in contract.tuning.space:
+            given["contamination"] = contamination
+        job = os.environ.get("AZUREML_RUN_ID", "")
+        SweepTrial(job, given, arguments.model, log).run(rows, contract, contamination)
+    elif contract.tuning.in_the_job and not given:
+        found = search(rows, contract, contamination)
+        return Chosen(found.parameters, found)
+    return Chosen(given)
+
+
+def _parameter(name: str, text: str) -> int | float | None:
+    """A sweep writes whole numbers as it likes, `128.0` among them, and `default` for what it leaves alone."""
+    if text == "default":
+        return None
+    number, (low, high) = float(text), BOUNDS[name]
+    if not low <= number <= high or (name in WHOLE and number != int(number)):
+        kind = "a whole number " if name in WHOLE else ""
+        raise argparse.ArgumentTypeError(f"must be {kind}from {low:g} to {high:g}")
+    return int(number) if name in WHOLE else number
