@@ -8,6 +8,7 @@ requests.
     store, tokens, blobs     persistence, signed access tokens, Azurite
     workspace, assets, references   workspace, datastores, versioned assets and the ways to refer to them
     jobs, runs, history      command jobs, their processes, run history
+    sweeps, sampling, policies, metrics   sweep jobs, their trials, what trials log
     operations, endpoints, deployments   online endpoints
     fleet, serving, router   inference servers and the scoring plane
     app, launch              the HTTP application; starting it as a child process

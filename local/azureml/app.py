@@ -23,12 +23,14 @@ from .faults import Faults
 from .fleet import Fleet
 from .history import History, discovery
 from .jobs import Jobs
+from .metrics import Metrics
 from .operations import Operations
 from .processes import end_leftovers
 from .references import References
 from .router import Router
 from .runs import Runs
 from .store import Store
+from .sweeps import Sweeps
 from .tokens import TokenAuthority, TokenError
 from .workspace import Workspace, cloud_metadata
 
@@ -51,8 +53,10 @@ class Emulator:
         self._operations = Operations(config, self._store)
         self._references = References(config, self._store, self._blobs)
         self._workspace = Workspace(config, self._store, self._blobs)
-        self._runs = Runs(config, self._store, self._blobs, self._references)
-        self._jobs = Jobs(config, self._store, self._references, self._runs, self._operations)
+        self._runs = Runs(config, self._store, self._blobs, self._references, self._tokens)
+        self._metrics = Metrics(self._store)
+        self._sweeps = Sweeps(config, self._store, self._runs, self._metrics)
+        self._jobs = Jobs(config, self._store, self._references, self._runs, self._sweeps, self._operations)
         self._fleet = Fleet(config, self._blobs, self._references)
         self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
         self._endpoints = Endpoints(config, self._store, self._deployments, self._operations, self._tokens)
@@ -62,6 +66,7 @@ class Emulator:
         self._ready = False
         self._workspace_routes = Routes()
         self._history_routes = Routes()
+        self._mlflow_routes = Routes()
         self._register()
 
     def application(self) -> web.Application:
@@ -77,6 +82,7 @@ class Emulator:
         app.router.add_get(base + "/mfeOperationsStatus/{operation}", self._operation_status)
         app.router.add_get(base + "/mfeOperationResults/{operation}", self._operation_result)
         app.router.add_route("*", "/history/v1.0/subscriptions/{path:.*}", self._history)
+        app.router.add_route("*", "/mlflow/v1.0/subscriptions/{path:.*}", self._mlflow)
         app.router.add_route("*", "/subscriptions/{path:.*}", self._resource_manager)
         app.cleanup_ctx.append(self._lifespan)
         return app
@@ -86,6 +92,7 @@ class Emulator:
         for part in (self._workspace, assets, self._jobs, self._endpoints, self._deployments):
             part.register(self._workspace_routes)
         History(self._store, self._blobs, self._references).register(self._history_routes)
+        self._metrics.register(self._mlflow_routes)
 
     async def _lifespan(self, app: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(end_leftovers, self._config)
@@ -102,6 +109,7 @@ class Emulator:
             yield
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
+            await self._sweeps.stop()
             await self._runs.stop()
             await self._fleet.stop()
 
@@ -150,6 +158,14 @@ class Emulator:
         self._authenticate(request)
         segments = workspace_segments(self._config, request.path.removeprefix("/history/v1.0"))
         return await self._dispatch(self._history_routes, request, segments)
+
+    async def _mlflow(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._authenticate(request)
+            segments = workspace_segments(self._config, request.path.removeprefix("/mlflow/v1.0"))
+            return await self._dispatch(self._mlflow_routes, request, segments)
+        except ArmError as error:  # in the shape that MLflow's clients read
+            return web.json_response({"error_code": error.code, "message": error.message}, status=error.status)
 
     async def _dispatch(self, routes: Routes, request: web.Request, segments: tuple[str, ...]) -> web.StreamResponse:
         handler, names = routes.find(request.method, segments)

@@ -29,6 +29,29 @@ class History:
     def register(self, routes: Routes) -> None:
         """Say which routes these handlers answer."""
         routes.add("GET", "runs/{}/details", self.details)
+        routes.add("GET", "runs/{}/children", self.children)
+
+    async def children(self, call: Call) -> Answer:
+        """The jobs that a job has started, in the order of their numbers."""
+        found = [job for job in self._store.under("jobs") if job["properties"]["parentJobName"] == call.names[0]]
+        found.sort(key=lambda job: str(job["systemData"]["createdAt"]))
+        return Answer(
+            body={
+                "value": [
+                    {
+                        "runId": job["name"],
+                        "parentRunId": call.names[0],
+                        "rootRunId": call.names[0],
+                        "displayName": job["properties"]["displayName"],
+                        "status": job["properties"]["status"],
+                        "tags": job["properties"]["tags"],
+                        "properties": job["properties"]["properties"],
+                        "createdUtc": job["systemData"]["createdAt"],
+                    }
+                    for job in found
+                ]
+            }
+        )
 
     async def details(self, call: Call) -> Answer:
         """Status, times, logs (signed addresses) and, for a failed run, the error."""

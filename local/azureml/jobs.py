@@ -1,4 +1,4 @@
-"""Command jobs as resources: submitting, looking, cancelling. How they run is in `runs`."""
+"""Jobs as resources: submitting, looking, cancelling. How they run is in `runs`, and for sweeps in `sweeps`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from .arm import Answer, Call, Routes, resource
 from .commands import required_references, seconds
 from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
+from .metrics import tracking_uri
 from .operations import Operations
 from .references import References, kind_of_input
 from .runs import TERMINAL, Runs
 from .store import Store
+from .sweeps import Sweeps
 from .workspace import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
 
 _INVALID = "Request is invalid and/or missing fields."
@@ -24,12 +26,20 @@ class Jobs:
     """Handlers for jobs."""
 
     def __init__(
-        self, config: Config, store: Store, references: References, runs: Runs, operations: Operations
+        self,
+        config: Config,
+        store: Store,
+        references: References,
+        runs: Runs,
+        sweeps: Sweeps,
+        operations: Operations,
     ) -> None:
         self._config = config
         self._store = store
         self._references = references
         self._runs = runs
+        self._sweeps = sweeps
+        self._sweeps.start_trial = self._start_command
         self._operations = operations
 
     def register(self, routes: Routes) -> None:
@@ -45,10 +55,11 @@ class Jobs:
             if operation.startswith("job:"):
                 self._operations.end(operation)
         self._runs.resume()
+        self._sweeps.resume()
 
     async def list_jobs(self, call: Call) -> Answer:
-        """Jobs, newest first; `tag` and `jobType` filter."""
-        found = self._store.under("jobs")
+        """Jobs that no other job has started, newest first; `tag` and `jobType` filter."""
+        found = [job for job in self._store.under("jobs") if not job["properties"]["parentJobName"]]
         found.sort(key=lambda item: str(item["systemData"]["createdAt"]), reverse=True)
         if tag := call.query.get("tag"):
             key, _, value = tag.partition("=")
@@ -77,15 +88,28 @@ class Jobs:
             previous["properties"] |= {key: asked[key] for key in _NOTES if asked.get(key) is not None}
             self._store.put(f"jobs/{name}", previous)
             return Answer(200, previous)
-        if asked.get("jobType") != "Command":
+        if asked.get("jobType") == "Command":
+            document = self._start_command(name, asked)
+        elif asked.get("jobType") == "Sweep":
+            self._check(self._sweeps.trial_to_check(asked))
+            document = self._put(name, self._properties(name, asked) | self._sweeps.own_properties(name, asked))
+            self._sweeps.submit(name)
+        else:
             raise not_emulated(f"jobs of type {asked.get('jobType')}")
+        return Answer(201, document, {"Location": self._config.url + document["id"]})
+
+    def _start_command(self, name: str, asked: Json) -> Json:
         self._check(asked)
-        document = resource(self._config, f"jobs/{name}", self._properties(name, asked))
+        document = self._put(name, self._properties(name, asked))
+        self._runs.submit(name)
+        return document
+
+    def _put(self, name: str, properties: Json) -> Json:
+        document = resource(self._config, f"jobs/{name}", properties)
         document["systemData"] = {key: value for key, value in document["systemData"].items() if "created" in key}
         self._store.put(f"jobs/{name}", document)
         self._store.put(f"runs/{name}", {"createdTimeUtc": datetime.now(UTC).isoformat()})
-        self._runs.submit(name)
-        return Answer(201, document, {"Location": self._config.url + document["id"]})
+        return document
 
     async def cancel(self, call: Call) -> Answer:
         """Ask a job to end; Location answers 202 until it has."""
@@ -93,7 +117,9 @@ class Jobs:
         if self._existing(name)["properties"]["status"] in (*TERMINAL, "CancelRequested"):
             return Answer(200)
         operation = self._operations.begin("job")
-        self._runs.cancel(name, lambda: self._operations.end(operation))
+        kind = self._existing(name)["properties"]["jobType"]
+        owner: Runs | Sweeps = self._sweeps if kind == "Sweep" else self._runs
+        owner.cancel(name, lambda: self._operations.end(operation))
         return Answer(202, None, self._operations.headers(operation))
 
     def _existing(self, name: str) -> Json:
@@ -134,6 +160,7 @@ class Jobs:
 
     def _properties(self, name: str, asked: Json) -> Json:
         own = self._config
+        tracking = tracking_uri(own) + "?"
         studio = f"https://ml.azure.com/runs/{name}?wsid={own.workspace_id}"
         defaults: Json = {
             "description": None,
@@ -162,7 +189,7 @@ class Jobs:
                 | (asked.get("properties") or {}),
                 "status": "Starting",
                 "services": {
-                    "Tracking": _service("Tracking", f"azureml://localhost:{own.port}/mlflow/v1.0{own.workspace_id}?"),
+                    "Tracking": _service("Tracking", tracking),
                     "Studio": _service("Studio", studio),
                 },
                 "resources": {"instanceCount": 1, "instanceType": None, "properties": None, "shmSize": "2g"}

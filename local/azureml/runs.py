@@ -18,9 +18,11 @@ from .blobs import Blobs, Location, MissingDataError
 from .commands import fill, seconds
 from .config import NODES, Config
 from .errors import ArmError, Json
+from .metrics import job_environment
 from .processes import child_environment, end_group, python_environment
 from .references import MODEL_TYPES, References, kind_of_input, newest_version
 from .store import Store
+from .tokens import TokenAuthority
 
 TERMINAL = frozenset({"Completed", "Failed", "Canceled"})
 _ERROR_CHARACTERS = 4000
@@ -34,11 +36,14 @@ class JobFailedError(Exception):
 class Runs:
     """Runs the jobs of the store, `NODES` at a time."""
 
-    def __init__(self, config: Config, store: Store, blobs: Blobs, references: References) -> None:
+    def __init__(
+        self, config: Config, store: Store, blobs: Blobs, references: References, tokens: TokenAuthority
+    ) -> None:
         self._config = config
         self._store = store
         self._blobs = blobs
         self._references = references
+        self._tokens = tokens
         self._nodes = asyncio.Semaphore(NODES)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: dict[str, Callable[[], None]] = {}
@@ -47,6 +52,8 @@ class Runs:
     def resume(self) -> None:
         """Put jobs that an earlier process left unfinished into the queue again."""
         for job in self._store.under("jobs"):
+            if job["properties"]["jobType"] != "Command":
+                continue
             status = job["properties"]["status"]
             if status == "CancelRequested":
                 self._end(job["name"], "Canceled")
@@ -66,6 +73,10 @@ class Runs:
             self._finish_cancel(name)
         else:
             task.cancel()
+
+    def task(self, name: str) -> asyncio.Task[None] | None:
+        """What runs the job; None when it has ended. Not to be awaited by itself: it may be cancelled."""
+        return self._tasks.get(name)
 
     async def stop(self) -> None:
         """End the processes of running jobs; they will be resumed."""
@@ -156,13 +167,14 @@ class Runs:
         paths |= {f"AZURE_ML_OUTPUT_{key}": str(path) for key, path in outputs.items()}
         own = {
             "AZUREML_RUN_ID": name,
-            "AZUREML_ROOT_RUN_ID": name,
+            "AZUREML_ROOT_RUN_ID": properties["parentJobName"] or name,
             "AZUREML_EXPERIMENT_NAME": str(properties["experimentName"]),
             "AZUREML_ARM_SUBSCRIPTION": self._config.subscription,
             "AZUREML_ARM_RESOURCEGROUP": self._config.resource_group,
             "AZUREML_ARM_WORKSPACE_NAME": self._config.workspace,
         }
         base = python_environment(child_environment(self._config), python)
+        own |= job_environment(self._config, name, self._tokens.issue(self._config.url).text)
         return base | own | paths | {key: str(value) for key, value in properties["environmentVariables"].items()}
 
     async def _process(self, command: str, folder: Path, environment: dict[str, str], timeout: str | None) -> None:

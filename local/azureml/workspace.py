@@ -8,6 +8,7 @@ from .arm import Answer, Call, Routes, resource
 from .blobs import Blobs
 from .config import COMPUTE, LOCATION, NODES, PRINCIPAL, PROVIDER, TENANT, Config
 from .errors import ArmError, Json, not_found, user_error
+from .metrics import tracking_uri
 from .store import Store
 
 CLOUD_NAME = "DropscoreLocal"
@@ -68,7 +69,6 @@ class Workspace:
     async def get(self, call: Call) -> Answer:
         """The workspace."""
         config = self._config
-        tracking = f"azureml://localhost:{config.port}/mlflow/v1.0{config.workspace_id}"
         properties = {
             "friendlyName": config.workspace,
             "description": "",
@@ -84,7 +84,7 @@ class Workspace:
             "workspaceId": config.workspace_guid,
             "publicNetworkAccess": "Enabled",
             "discoveryUrl": f"{config.url}/discovery",
-            "mlFlowTrackingUri": tracking,
+            "mlFlowTrackingUri": tracking_uri(config),
             "systemDatastoresAuthMode": "accesskey",
         }
         return Answer(

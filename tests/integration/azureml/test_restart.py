@@ -18,6 +18,7 @@ from azure.ai.ml.entities import (
     ManagedOnlineEndpoint,
     Model,
 )
+from azure.ai.ml.sweep import Objective, SweepJob, SweepJobLimits, Uniform
 from azure.storage.blob import BlobServiceClient
 
 from local.azureml.launch import AzureMLEmulator
@@ -44,10 +45,10 @@ def emulator(azurite: Azurite, tmp_path: Path) -> Iterator[AzureMLEmulator]:
         yield emulator
 
 
-def test_a_restart_serves_the_same_model_under_the_same_key_and_finishes_the_job(
+def test_a_restart_serves_the_same_model_under_the_same_key_and_finishes_the_jobs(
     emulator: AzureMLEmulator, code: Path, model_conda_file: Path, blobs: BlobServiceClient, tmp_path: Path
 ) -> None:
-    # given a deployment with traffic, and a job in the middle of its first attempt
+    # given a deployment with traffic, and a job and a sweep in the middle of their first attempts
     client = new_client(emulator.client_environment())
     uri, key = _deploy(client, code, model_conda_file, blobs)
     marker = tmp_path / "attempted"
@@ -58,7 +59,8 @@ def test_a_restart_serves_the_same_model_under_the_same_key_and_finishes_the_job
             compute="cpu-cluster",
         )
     )
-    until(lambda: marker.exists() or None)
+    swept = client.jobs.create_or_update(_sweep(tmp_path / "swept"))
+    until(lambda: (marker.exists() and any(tmp_path.glob("swept*"))) or None)
 
     # when the emulator is stopped, nothing of it stays; and when it is killed, the next one clears up
     family = psutil.Process(emulator.child.pid).children(recursive=True)
@@ -71,12 +73,27 @@ def test_a_restart_serves_the_same_model_under_the_same_key_and_finishes_the_job
     emulator.start()
     assert not any(_alive(process) for process in family)
 
-    # then key, traffic and model are what they were, and the job was run again
+    # then key, traffic and model are what they were, and the jobs were run again
     answer = requests.post(uri, headers={"Authorization": f"Bearer {key}"}, timeout=10)
     assert answer.json()["weights"] == "7"
     assert client.online_endpoints.get("kept").traffic == {"blue": 100}
     assert client.models.get("kept", version="1").tags == {"origin": "test"}
     assert ended(client, job.name).status == "Completed"
+    assert ended(client, swept.name).status == "Completed"
+    assert len(list(client.jobs.list(parent_job_name=swept.name))) == 3
+
+
+def _sweep(marker: Path) -> SweepJob:
+    """Three trials, one of which runs for minutes in its first attempt."""
+    first = f"test -e {marker} || (touch {marker}; sleep 300)"
+    return SweepJob(
+        trial=command(command=f"echo ${{{{search_space.n}}}}; {first}", environment="azureml:kept:1"),
+        compute="cpu-cluster",
+        sampling_algorithm="random",
+        search_space={"n": Uniform(0, 1)},
+        objective=Objective(goal="minimize", primary_metric="none"),
+        limits=SweepJobLimits(max_total_trials=3, max_concurrent_trials=1),
+    )
 
 
 def _deploy(client: MLClient, code: Path, conda: Path, blobs: BlobServiceClient) -> tuple[str, str]:
