@@ -80,6 +80,8 @@ class Run(BaseModel):
     validation: dict[str, Any] | None = None
     job: str | None = None
     metrics: dict[str, Any] | None = None
+    tuning: dict[str, Any] | None = None
+    """The search that the model's parameters come from: method, objective, the best trial, and a bounded table."""
     champion: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
     model_version: str | None = None

@@ -7,7 +7,6 @@ ML is looked at again the next time. A failure at any step leaves the live model
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -37,6 +36,7 @@ from shared.retraining.lifecycle import OPEN, State, may_be_overtaken, moves
 from shared.retraining.patience import hangs, is_late
 from shared.retraining.slot import Slot
 from shared.retraining.smoke import smoke
+from shared.retraining.trials import asked_for, model_job, outcome, why_it_failed
 from shared.retraining.validation import prepare
 from shared.retraining.workspace import UNAVAILABLE, Endpoint, ModelVersion, TrainingJob, Workspace
 from shared.runs import Failure, Held, Run, RunStore
@@ -242,9 +242,11 @@ class Retraining:
             contamination=float(run.parameters.get("contamination", contract.contamination)),
             tags=_origin(run),
             champion=input_of(champion),
+            tuning=contract.tuning,
         )
         self._workspace.start_training(job)
-        return f"job {job.name}", {"job": job.name, "champion": champion}
+        changes = {"job": job.name, "champion": champion, "tuning": asked_for(contract.tuning)}
+        return f"job {job.name}", changes
 
     def _evaluate(self, held: Held) -> Held | None:
         run = held.run
@@ -254,27 +256,20 @@ class Retraining:
         if status.progress == "under way":
             return None
         if status.progress != "succeeded":
-            reason = self._left_by_job(run, "error.json").get("message")
+            reason = why_it_failed(self._blobs, _folder(run))
             raise WorkspaceRefusedError(
                 "training_failed" if status.progress == "failed" else "training_canceled",
                 f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
                 f"Its log: {status.url or 'see the workspace'}",
             )
-        metrics, champion = measured(run, self._left_by_job(run, "metrics.json"))
+        left = outcome(self._blobs, _folder(run), run.tuning, status.best)
+        metrics, champion = measured(run, left.metrics)
         if self._slot.is_taken_from(run):
             return None  # who is about to become the champion is the one to be compared with
         if not is_measured_against(run, self._live.get(run.dataset)):
             note, changes = self._start_job(run)
             return self._runs.save(held, run.entered(State.TRAINING, self._clock(), f"again: {note}", **changes))
-        return self._move(held, State.EVALUATED, metrics=metrics, champion=champion)
-
-    def _left_by_job(self, run: Run, name: str) -> dict[str, Any]:
-        """A JSON object that the training job wrote into its output; empty when there is none that can be read."""
-        try:
-            value = json.loads(self._blobs.get(TRAINING, f"{_folder(run)}/model/{name}")[0])
-        except (NotFoundError, ValueError):
-            return {}
-        return value if isinstance(value, dict) else {}
+        return self._move(held, State.EVALUATED, metrics=metrics, champion=champion, tuning=left.tuning)
 
     def _register(self, held: Held) -> Held | None:
         """The gate, and what passes it is registered; not while another run is about to become the champion."""
@@ -286,7 +281,7 @@ class Retraining:
         if not verdict.promote and "forced" not in judged:
             return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
         tags = _origin(run) | as_tags(run.metrics or {})
-        version = self._workspace.register(contract.model_name, run.job or "", run.id, tags)
+        version = self._workspace.register(contract.model_name, model_job(run), run.id, tags)
         note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
         return self._move(held, State.REGISTERED, note, model_version=version, verdict=judged)
 

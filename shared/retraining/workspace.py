@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
+from aml.contract import Tuning
 from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.retraining.jobs import file_of, own_changes
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,15 +49,20 @@ class TrainingJob:
     contamination: float
     tags: Mapping[str, str]
     champion: ModelVersion | None = None
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How far a job is; `status` is Azure ML's own word, `url` its page in the studio."""
+    """How far a job is; `status` is Azure ML's own word, `url` its page in the studio.
+
+    `best` names the job whose output is the model: the best trial of a sweep that succeeded.
+    """
 
     progress: Progress
     status: str
     url: str | None = None
+    best: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,24 +176,27 @@ class AzureMLWorkspace:
         }
         with _translated(), _snapshot() as code:
             asset = self._data_asset(job, f"{folder}/data.parquet")
-            command = load_job(
-                _AML / "jobs" / "train.yml",
+            definition = load_job(
+                _AML / "jobs" / file_of(job),
                 params_override=[
                     {"name": job.name},
                     {"display_name": f"{job.dataset} {job.run}"},
                     {"experiment_name": f"dropscore-{job.dataset}"},
                     {"compute": self._settings.aml_compute},
-                    {"code": str(code)},
                     {"tags": dict(job.tags)},
                     {"inputs.dataset": job.dataset},
-                    {"inputs.contamination": job.contamination},
                     {"inputs.data.path": asset},
-                    {"outputs.model.path": f"{folder}/model"},
+                    *own_changes(job, folder, str(code)),
                     *([{"inputs.champion": champion}] if champion else []),
                 ],
             )
+            command = definition
+            if job.tuning.is_sweep:
+                command = definition.trial
+                if job.tuning.early_termination is None:  # what the file says of it cannot be unset as it is loaded
+                    definition.early_termination = None
             command.environment = self._environment(command.environment)
-            self._client.jobs.create_or_update(command)
+            self._client.jobs.create_or_update(definition)
 
     def _data_asset(self, job: TrainingJob, path: str) -> str:
         from azure.ai.ml.entities import Data
@@ -221,7 +231,8 @@ class AzureMLWorkspace:
                 job = self._client.jobs.get(name)
             except ResourceNotFoundError:
                 return None
-        return JobStatus(progress_of_job(job.status), job.status, job.studio_url)
+        best = (job.properties or {}).get("best_child_run_id")
+        return JobStatus(progress_of_job(job.status), job.status, job.studio_url, best)
 
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
         from azure.ai.ml.entities import Model

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aml import train
-from shared.errors import WorkspaceRefusedError
+from aml.contract import Choice
+from shared.errors import NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING
 from shared.retraining.workspace import Deployment, Endpoint, JobStatus, ModelVersion, Progress, TrainingJob
 from shared.storage import BlobStore
@@ -29,6 +30,7 @@ class Job:
     asked: TrainingJob
     looks: int
     end: Progress
+    best: str | None = None
 
 
 class FakeWorkspace:
@@ -58,6 +60,7 @@ class FakeWorkspace:
         self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
         self.archived: set[tuple[str, str]] = set()
         self._jobs_of_models: dict[tuple[str, str], str] = {}
+        self.jobs_of_models: dict[tuple[str, str], str] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.deployments: dict[tuple[str, str], Deployment] = {}
         self.models_deployed: dict[tuple[str, str], ModelVersion] = {}
@@ -96,14 +99,35 @@ class FakeWorkspace:
             if job.looks == 0 and job.end == "succeeded":
                 self._leave_outputs(job, job.asked)
                 job.looks = -1
-            return JobStatus(job.end, _STATUS[job.end], f"https://studio.test/runs/{name}")
+            best = job.best if job.end == "succeeded" else None
+            return JobStatus(job.end, _STATUS[job.end], f"https://studio.test/runs/{name}", best)
 
     def _leave_outputs(self, state: Job, job: TrainingJob) -> None:
+        if not job.tuning.is_sweep:
+            if not self._leave(job, f"{job.folder}/model", []):
+                state.end = "failed"
+            return
+        trials = [f"{job.name}_{number}" for number in range(job.tuning.trials)]
+        good = [
+            trial
+            for number, trial in enumerate(trials)
+            if self._leave(job, f"{job.folder}/trials/{trial}", _point(job, number), trial)
+        ]
+        values = {trial: self._logged(f"{job.folder}/trials/{trial}") for trial in good}
+        logged = {trial: value for trial, value in values.items() if value is not None}
+        state.end = "succeeded" if good else "failed"
+        state.best = max(logged, key=logged.__getitem__) if logged else None
+
+    def _leave(self, job: TrainingJob, place: str, more: list[str], trial: str = "") -> bool:
+        """What one command leaves; whether it succeeds."""
         if isinstance(self.metrics, Mapping):
             beside = {"champion": dict(self.champion_metrics)} if job.champion else {}
             body = json.dumps({**self.metrics, **beside}).encode()
-            self._blobs.put(TRAINING, f"{job.folder}/model/metrics.json", body)
-            self._blobs.put(TRAINING, f"{job.folder}/model/bundle.joblib", b"a model")
+            self._blobs.put(TRAINING, f"{place}/metrics.json", body)
+            self._blobs.put(TRAINING, f"{place}/bundle.joblib", b"a model")
+            if trial:
+                left = {"parameters": {"trees": 100}, "values": [0.1, float(self.metrics.get("recall", 0))]}
+                self._blobs.put(TRAINING, f"{place}/trial.json", json.dumps(left).encode())
         elif self.metrics == "train":
             with tempfile.TemporaryDirectory() as folder:
                 data, model = Path(folder) / "data.parquet", Path(folder) / "model"
@@ -112,18 +136,32 @@ class FakeWorkspace:
                 asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
                 if job.champion is not None:
                     asked += ["--champion", str(self._mounted(job.champion, Path(folder) / "champion"))]
-                if train.main(asked) != 0:
-                    state.end = "failed"
+                good = train.main([*asked, *more]) == 0
                 for file in model.iterdir():
-                    self._blobs.put(TRAINING, f"{job.folder}/model/{file.name}", file.read_bytes())
+                    self._blobs.put(TRAINING, f"{place}/{file.name}", file.read_bytes())
+                return good
+        return True
+
+    def _logged(self, place: str) -> float | None:
+        try:
+            left = json.loads(self._blobs.get(TRAINING, f"{place}/trial.json")[0])
+        except NotFoundError:
+            return None
+        return float(left["values"][-1])
 
     def _mounted(self, model: ModelVersion, folder: Path) -> Path:
         """The files of a registered model, as a job finds them."""
-        source = self.jobs[self._jobs_of_models[(model.name, model.version)]].asked.folder
+        job = self.jobs_of_models[(model.name, model.version)]
         folder.mkdir()
-        for blob in self._blobs.list_blobs(TRAINING, f"{source}/model/"):
+        for blob in self._blobs.list_blobs(TRAINING, f"{self._output_of(job)}/"):
             (folder / Path(blob.name).name).write_bytes(self._blobs.get(TRAINING, blob.name)[0])
         return folder
+
+    def _output_of(self, job: str) -> str:
+        """Where the output of a job, or of a trial of one, lies."""
+        if job in self.jobs:
+            return f"{self.jobs[job].asked.folder}/model"
+        return f"{self.jobs[job.rpartition('_')[0]].asked.folder}/trials/{job}"
 
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
         """See `Workspace`."""
@@ -131,12 +169,12 @@ class FakeWorkspace:
             for known in self.versions[model]:
                 if known.tags.get("run") == run:
                     return known.version
-            if job not in self.jobs:
+            if job not in self.jobs and job not in [each.best for each in self.jobs.values()]:
                 raise WorkspaceRefusedError("workspace_refused", f"There is no job {job}.")
             self.effects["model"] += 1
             version = str(len(self.versions[model]) + 1)
             self.versions[model].append(ModelVersion(model, version, {**tags, "run": run}))
-            self._jobs_of_models[(model, version)] = job
+            self.jobs_of_models[(model, version)] = job
             return version
 
     def models(self, model: str) -> Sequence[ModelVersion]:
@@ -224,3 +262,12 @@ class FakeWorkspace:
             yield
             if faults and faults[0][1]:
                 raise faults.popleft()[0]
+
+
+def _point(job: TrainingJob, number: int) -> list[str]:
+    """The command line of a trial, which takes the values of each space in turn."""
+    given = ["--trial"]
+    for name, space in job.tuning.space.items():
+        values = space.values if isinstance(space, Choice) else (space.minimum, space.maximum)
+        given += [f"--{name.replace('_', '-')}", str(values[number % len(values)])]
+    return given

@@ -21,6 +21,7 @@ from azure.identity import CredentialUnavailableError
 from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
 from shared.retraining.workspace import (
     AzureMLWorkspace,
+    JobStatus,
     ModelVersion,
     TrainingJob,
     progress_of_job,
@@ -190,7 +191,7 @@ def test_a_version_that_another_run_took_at_the_same_moment_is_tried_again_later
 
 
 def test_a_job_that_another_instance_submitted_at_the_same_moment_is_there() -> None:
-    looks = iter([None, SimpleNamespace(status="Running", studio_url="https://studio.test")])
+    looks = iter([None, SimpleNamespace(status="Running", studio_url="https://studio.test", properties=None)])
 
     def get(name: str) -> Any:
         found = next(looks)
@@ -202,6 +203,17 @@ def test_a_job_that_another_instance_submitted_at_the_same_moment_is_there() -> 
     taken = raising(answered(400))
 
     workspace(jobs={"get": get, "create_or_update": taken}, data=here, environments=here).start_training(JOB)
+
+
+def test_the_best_trial_of_a_sweep_is_the_one_that_its_properties_name() -> None:
+    swept = SimpleNamespace(status="Completed", studio_url="u", properties={"best_child_run_id": "gas-1_3"})
+    plain = SimpleNamespace(status="Completed", studio_url="u", properties={})
+    found = [workspace(jobs={"get": lambda name, job=job: job}).job("gas-1") for job in (swept, plain)]
+
+    assert found == [
+        JobStatus("succeeded", "Completed", "u", "gas-1_3"),
+        JobStatus("succeeded", "Completed", "u", None),
+    ]
 
 
 @pytest.mark.parametrize(
