@@ -59,7 +59,6 @@ class FakeWorkspace:
         self.jobs: dict[str, Job] = {}
         self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
         self.archived: set[tuple[str, str]] = set()
-        self._jobs_of_models: dict[tuple[str, str], str] = {}
         self.jobs_of_models: dict[tuple[str, str], str] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.deployments: dict[tuple[str, str], Deployment] = {}
