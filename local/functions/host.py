@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -21,9 +22,9 @@ from azure.storage.queue.aio import QueueClient
 from local.functions.blobs import BlobTriggers, blob_function
 from local.functions.configuration import HostConfig, QueueOptions, load_host_config, load_local_settings
 from local.functions.connections import Connections
-from local.functions.event_grid import receive_events
+from local.functions.event_grid import Answer, invoke_events, receive_events
 from local.functions.http_server import HttpServer
-from local.functions.indexing import BLOB, HTTP, QUEUE, TIMER, Binding, Function, index_app
+from local.functions.indexing import BLOB, EVENT_GRID, HTTP, QUEUE, TIMER, Binding, Function, index_app
 from local.functions.invocation import InvocationAbandonedError, InvocationFailedError, Invoker, Trigger
 from local.functions.queue_functions import QueueFunction
 from local.functions.queues import Limits, QueueListener, encode_text, output_messages, send
@@ -32,6 +33,17 @@ from local.functions.timers import Timer
 _log = logging.getLogger("host")
 _LARGEST_BATCH = 32  # of messages that the queue service hands out at once
 _GIVE_BACK_SECONDS = 5.0
+
+
+def event_trigger(event: dict[str, Any]) -> Trigger:
+    """What an invocation for one event of Event Grid gets."""
+    return Trigger(Datum(json.dumps(event), "json"), about=f"event={event.get('id')}")
+
+
+def _as_response(answer: Answer) -> web.Response:
+    if answer.document is None:
+        return web.Response(status=answer.status)
+    return web.json_response(answer.document, status=answer.status)
 
 
 @dataclass(frozen=True)
@@ -142,8 +154,18 @@ class Host:
         blob = self._blobs.find(function_id) if self._blobs else None
         if self._blobs is None or blob is None or blob.scanned:
             return web.json_response({"error": f"no function {function_id!r} is fed by Event Grid"}, status=404)
-        answer = await receive_events(blob, kind, body, self._blobs.enqueue)
-        return web.json_response(answer.document, status=answer.status) if answer.document else web.Response(status=202)
+        return _as_response(await receive_events(blob, kind, body, self._blobs.enqueue))
+
+    async def invoke_events(self, name: str, kind: str | None, body: bytes) -> web.Response:
+        """Take a delivery of Event Grid for a function that has an Event Grid trigger."""
+        function = next((f for f in self._of_type(EVENT_GRID) if f.name.lower() == name.lower()), None)
+        if function is None:
+            return web.json_response({"error": f"no function {name!r} has an Event Grid trigger"}, status=404)
+
+        async def invoke(event: dict[str, Any]) -> bool:
+            return await self._invoke_quietly(function, event_trigger(event))
+
+        return _as_response(await invoke_events(kind, body, invoke))
 
     def _of_type(self, kind: str) -> list[Function]:
         return [function for function in self._functions if function.trigger["type"] == kind]
@@ -199,6 +221,8 @@ class Host:
             await send(queue, encode_text(message, base64_encoded=self._config.queues.base64))
 
     async def _trigger_by_hand(self, function: Function, text: str) -> Trigger:
+        if function.trigger["type"] == EVENT_GRID:
+            return event_trigger(json.loads(text))
         if function.trigger["type"] == QUEUE:
             message = QueueMessage(content=text, id="by-hand", dequeue_count=1, pop_receipt="")
             return self._queue_functions[function.name].trigger(message, text)
@@ -208,11 +232,14 @@ class Host:
             raise ValueError("expected container/blob")
         return await self._blobs.trigger(blob, container, name)
 
-    async def _invoke_quietly(self, function: Function, trigger: Trigger) -> None:
+    async def _invoke_quietly(self, function: Function, trigger: Trigger) -> bool:
+        """Whether it succeeded; what it raised has been logged."""
         try:
             await self._invoker.invoke(function, trigger)
         except (InvocationFailedError, InvocationAbandonedError) as error:
-            _log.debug("%s was started by hand and did not succeed: %s", function.name, error)
+            _log.debug("%s did not succeed: %s", function.name, error)
+            return False
+        return True
 
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

@@ -35,7 +35,10 @@ class Administration(Protocol):
         """Run a function that is not triggered by HTTP."""
 
     async def receive_events(self, function_id: str, kind: str | None, body: bytes) -> web.Response:
-        """Take a delivery of Event Grid."""
+        """Take a delivery of Event Grid for a blob trigger."""
+
+    async def invoke_events(self, name: str, kind: str | None, body: bytes) -> web.Response:
+        """Take a delivery of Event Grid for an Event Grid trigger."""
 
 
 class HttpServer:
@@ -64,7 +67,9 @@ class HttpServer:
         app.router.add_get("/admin/host/status", self._status)
         app.router.add_get("/admin/functions", self._describe)
         app.router.add_post("/admin/functions/{name}", self._run_by_hand)
-        app.router.add_post("/runtime/webhooks/blobs", self._events)
+        app.router.add_post("/runtime/webhooks/blobs", self._blob_events)
+        for spelt in ("eventgrid", "EventGrid"):  # the real host does not care
+            app.router.add_post(f"/runtime/webhooks/{spelt}", self._events)
         app.router.add_route("*", "/{path:.*}", self._invoke)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace)
         await self._runner.setup()
@@ -104,9 +109,15 @@ class HttpServer:
             request.match_info["name"], text if isinstance(text, str) else json.dumps(text)
         )
 
-    async def _events(self, request: web.Request) -> web.Response:
+    async def _blob_events(self, request: web.Request) -> web.Response:
         kind = request.headers.get("aeg-event-type")
         return await self._administration.receive_events(
+            request.query.get("functionName", ""), kind, await request.read()
+        )
+
+    async def _events(self, request: web.Request) -> web.Response:
+        kind = request.headers.get("aeg-event-type")
+        return await self._administration.invoke_events(
             request.query.get("functionName", ""), kind, await request.read()
         )
 

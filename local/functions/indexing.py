@@ -24,7 +24,8 @@ from local.functions.routes import make_route
 from local.functions.schedules import parse_schedule
 
 HTTP, TIMER, QUEUE, BLOB = "httpTrigger", "timerTrigger", "queueTrigger", "blobTrigger"
-_TRIGGERS = {HTTP, TIMER, QUEUE, BLOB}
+EVENT_GRID = "eventGridTrigger"
+_TRIGGERS = {HTTP, TIMER, QUEUE, BLOB, EVENT_GRID}
 _OUTPUTS = {"http", "queue"}
 _QUEUE_NAME = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
 

@@ -32,13 +32,17 @@ def reconcile(timer: func.TimerRequest) -> None: ...
 @app.function_name("poisoned")
 @app.queue_trigger(arg_name="message", queue_name="done-poison", connection="AzureWebJobsStorage")
 def any_name(message: str): ...
+
+@app.event_grid_trigger(arg_name="event")
+def noticed(event: func.EventGridEvent) -> None: ...
 """
 
 
 def test_a_good_app_is_indexed_with_its_bindings_and_settings(write_app: WriteApp) -> None:
-    health, score, reconcile, poisoned = index_app(write_app(GOOD), SETTINGS)
+    health, score, reconcile, _, noticed = found = index_app(write_app(GOOD), SETTINGS)
 
-    assert [f.name for f in (health, score, reconcile, poisoned)] == ["health", "score", "reconcile", "poisoned"]
+    assert [f.name for f in found] == ["health", "score", "reconcile", "poisoned", "noticed"]
+    assert noticed.trigger["type"] == "eventGridTrigger"
     assert health.signature.returns == "http"
     assert health.signature.wants_context
     assert score.signature.is_async
@@ -60,7 +64,14 @@ WRONG = {
     "no trigger": (QUEUE_OUT + "def f(o: func.Out[str]): ...", "does not have a trigger"),
     "two triggers": (TIMER + BLOB + "def f(t, b): ...", "already registered"),
     "duplicate name": (TIMER + "def f(t): ...\n" + TIMER + "def f(t): ...", "unique"),
-    "unknown binding": ('@app.event_grid_trigger(arg_name="e")\ndef f(e): ...', "eventGridTrigger; this host has"),
+    "unknown binding": (
+        '@app.service_bus_queue_trigger(arg_name="m", connection="C", queue_name="q")\ndef f(m): ...',
+        "serviceBusTrigger; this host has",
+    ),
+    "wrong event": (
+        '@app.event_grid_trigger(arg_name="e")\ndef f(e: func.QueueMessage): ...',
+        "does not fit an eventGrid",
+    ),
     "parameter too many": (TIMER + "def f(t, u): ...", "parameters without a binding: u"),
     "binding too many": (TIMER + "def f(): ...", "bindings without a parameter: t"),
     "wrong annotation": (TIMER + "def f(t: func.QueueMessage): ...", "QueueMessage does not fit a timerTrigger"),

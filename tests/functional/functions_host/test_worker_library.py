@@ -42,6 +42,9 @@ def reconcile(timer: func.TimerRequest) -> None: ...
 
 @app.queue_trigger(arg_name="message", queue_name="done", connection="AzureWebJobsStorage")
 async def done(message: str) -> None: ...
+
+@app.event_grid_trigger(arg_name="event")
+def noticed(event: func.EventGridEvent) -> None: ...
 """
 
 

@@ -57,6 +57,12 @@ def worked(message: func.QueueMessage) -> None:
     note("worked", f"{message.get_body().decode()} {message.dequeue_count}")
     if message.get_body() == b"crash":
         raise ValueError("cannot do this one")
+
+@app.event_grid_trigger(arg_name="event")
+def noticed(event: func.EventGridEvent) -> None:
+    note("noticed", f"{event.event_type} {event.subject} {event.get_json()['runId']}")
+    if event.get_json()["runId"] == "crash":
+        raise ValueError("cannot do this one")
 """
 
 
@@ -153,9 +159,12 @@ def messages(queue: QueueClient) -> list[str]:
         return []
 
 
-def deliver(host: FunctionsHost, function: str, document: Any, kind: str = "Notification") -> tuple[int, bytes]:
+def deliver(
+    host: FunctionsHost, function: str, document: Any, kind: str = "Notification", plane: str = "blobs"
+) -> tuple[int, bytes]:
+    name = f"Host.Functions.{function}" if plane == "blobs" else function
     request = urllib.request.Request(
-        f"{host.url}/runtime/webhooks/blobs?functionName=Host.Functions.{function}&code=any",
+        f"{host.url}/runtime/webhooks/{plane}?functionName={name}&code=any",
         json.dumps(document).encode(),
         {"aeg-event-type": kind},
     )
@@ -235,6 +244,29 @@ def test_event_grid_feeds_the_functions_that_are_not_scanned(cloud: Cloud, host:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         deliver(host, "scanned", [event])
     blob.close()
+
+
+def test_an_event_grid_trigger_gets_each_event_of_a_delivery(cloud: Cloud, host: FunctionsHost) -> None:
+    def event(run: str) -> dict[str, Any]:
+        return {
+            "id": run,
+            "topic": "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w",
+            "subject": f"experiments/e/runs/{run}",
+            "eventType": "Microsoft.MachineLearningServices.RunCompleted",
+            "eventTime": "2026-11-21T12:00:00.9584103Z",
+            "data": {"experimentId": "e", "experimentName": "gas", "runId": run, "runTags": {}},
+            "dataVersion": "1.0",
+        }
+
+    taken = deliver(host, "noticed", [event("one"), event("two")], plane="EventGrid")
+
+    assert taken[0] == 202
+    kind = "noticed Microsoft.MachineLearningServices.RunCompleted"
+    assert sorted(cloud.notes("noticed")) == [f"{kind} experiments/e/runs/{run} {run}" for run in ("one", "two")]
+    with pytest.raises(urllib.error.HTTPError, match="500"):
+        deliver(host, "noticed", [event("crash")], plane="eventgrid")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        deliver(host, "worked", [event("one")], plane="eventgrid")
 
 
 def test_a_message_is_tried_five_times_and_then_lies_in_its_queues_poison_queue(

@@ -11,7 +11,7 @@ import pytest
 
 from local.functions.blob_paths import parse_pattern
 from local.functions.blobs import BlobFunction, BlobMessage
-from local.functions.event_grid import Answer, receive_events
+from local.functions.event_grid import Answer, invoke_events, receive_events
 from local.functions.indexing import Function
 
 URL = "https://account.blob.core.windows.net/incoming/gas/x%20y.csv"
@@ -92,3 +92,44 @@ def test_the_message_is_the_real_hosts_and_is_read_back() -> None:
     assert BlobMessage.from_json(message.to_json()) == message
     with pytest.raises(ValueError, match="not a blob trigger message"):
         BlobMessage.from_json("{}")
+
+
+def notify(body: Any, kind: str | None = "Notification", *, succeeds: bool = True) -> tuple[Answer, list[Any]]:
+    invoked: list[Any] = []
+
+    async def invoke(event: dict[str, Any]) -> bool:
+        invoked.append(event)
+        return succeeds
+
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return asyncio.run(invoke_events(kind, raw, invoke)), invoked
+
+
+def test_an_event_grid_trigger_is_invoked_once_for_each_event_whatever_it_is() -> None:
+    events = [{"id": "1", "eventType": "Microsoft.MachineLearningServices.RunCompleted"}, {"id": "2"}]
+
+    assert notify(events) == (Answer(202), events)
+    assert notify(events[0]) == (Answer(202), events[:1])
+    assert notify([]) == (Answer(202), [])
+
+
+def test_a_function_that_fails_has_its_events_delivered_again() -> None:
+    answer, invoked = notify([{"id": "1"}, {"id": "2"}], succeeds=False)
+
+    assert (answer.status, len(invoked)) == (500, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [([{}], None), (b"{", "Notification"), ([1], "Notification"), ([{}], "SubscriptionValidation")]
+)
+def test_a_delivery_that_cannot_be_read_invokes_nothing(body: Any, kind: str | None) -> None:
+    answer, invoked = notify(body, kind)
+
+    assert (answer.status, invoked) == (400, [])
+
+
+def test_an_event_grid_trigger_shakes_hands_too() -> None:
+    event = {"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "c0de"}}
+
+    assert notify([event], "SubscriptionValidation") == (Answer(200, {"validationResponse": "c0de"}), [])
+    assert notify([], "Unsubscribe") == (Answer(202), [])
