@@ -19,7 +19,7 @@ from .config import LOCATION, PROVIDER, Config
 from .deployments import Deployments
 from .endpoints import Endpoints
 from .errors import ArmError, user_error
-from .faults import Faults
+from .faults import Faults, refusal
 from .fleet import Fleet
 from .history import History, discovery
 from .jobs import Jobs
@@ -152,7 +152,19 @@ class Emulator:
     async def _resource_manager(self, request: web.Request) -> web.StreamResponse:
         self._authenticate(request)
         segments = workspace_segments(self._config, request.path)
-        return await self._dispatch(self._workspace_routes, request, segments)
+        path = "/".join(segments)
+        rule = self._faults.due_there(request.method, path)
+        if rule is None:
+            return await self._dispatch(self._workspace_routes, request, segments)
+        if rule.kind == "arm_lost":
+            await self._dispatch(self._workspace_routes, request, segments)
+        if rule.kind == "arm_vanish":
+            self._runs.forget(segments[-1])
+            self._store.delete(path)
+        if rule.kind == "never_ready":
+            self._deployments.hold_next()
+            return await self._dispatch(self._workspace_routes, request, segments)
+        raise refusal(rule)
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
         self._authenticate(request)

@@ -51,6 +51,11 @@ class Deployments:
         self._references = references
         self._operations = operations
         self._fleet = fleet
+        self._held = False
+
+    def hold_next(self) -> None:
+        """The next deployment that is asked for never gets ready: a fault on order."""
+        self._held = True
 
     def register(self, routes: Routes) -> None:
         """Say which routes these handlers answer."""
@@ -125,7 +130,9 @@ class Deployments:
             "sku": {"name": "Default", "tier": "Standard", "capacity": 1} | (call.body.get("sku") or {}),
         }
         self._store.put(key, document)
-        self._fleet.spawn(self._provision((endpoint, name)))
+        if not self._held:
+            self._fleet.spawn(self._provision((endpoint, name)))
+        self._held = False
         return Answer(200 if previous else 201, document, self._operations.headers(operation, document["id"]))
 
     async def patch(self, call: Call) -> Answer:

@@ -1,4 +1,4 @@
-"""Faults on order: what the scoring plane does wrong when a test says so; nothing else uses this door.
+"""Faults on order: what the scoring or the management plane does wrong when a test says so; nobody else uses it.
 
 `PUT /faults` with an ARM token takes `{"rules": [...]}` in the place of the rules before; `GET /faults` tells how often
 each was followed, `DELETE /faults` forgets them. A rule is a `Rule` as JSON. The first rule that is due is followed.
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from aiohttp import web
 
-from .errors import user_error
+from .errors import ArmError, user_error
 
 Kind = Literal[
     "status",  # answers `status` itself, with Retry-After where `retry_after` is given
@@ -27,8 +27,14 @@ Kind = Literal[
     "too_few",  # answers half of the rows, in a well-formed stream
     "slow",  # answers after `seconds`
     "swap",  # gives all traffic to deployment `to`, then answers
+    # of the management plane
+    "arm_status",  # refuses with `status`, `code` and `message`, with Retry-After where `retry_after` is given
+    "arm_lost",  # does what was asked for, and answers `status` instead of saying so
+    "arm_vanish",  # forgets the resource, and answers 404 from then on
+    "never_ready",  # a deployment that stays "Creating" or "Updating" until it is deleted
 ]
 _WHOLE = ("status", "wrapped", "reset_before")
+_MANAGEMENT = ("arm_status", "arm_lost", "arm_vanish", "never_ready")
 _ABOUT_THE_ANSWER = ("reset_within", "truncated", "between_messages", "malformed", "too_few")
 _END_OF_STREAM = 8
 _REASON = "injected fault"
@@ -53,15 +59,28 @@ class Rule:
     retry_after: int | None = None
     seconds: float = 0.0
     to: str = ""
+    method: str = ""
+    """Of the management plane: the HTTP method, in capitals."""
+    path: str = ""
+    """Of the management plane: what the path below the workspace begins with, e.g. ``jobs/gas-``."""
+    code: str = "InjectedFault"
+    message: str = "injected fault"
     matched: int = 0
     injected: int = 0
 
     def due(self, endpoint: str, deployment: str, body: bytes) -> bool:
         """Whether this request is one; it is counted."""
-        if self.endpoint not in ("", endpoint) or self.deployment not in ("", deployment):
+        if self.kind in _MANAGEMENT or self.endpoint not in ("", endpoint) or self.deployment not in ("", deployment):
             return False
-        if bytes.fromhex(self.holds) not in body:
+        return bytes.fromhex(self.holds) in body and self._counted()
+
+    def due_there(self, method: str, path: str) -> bool:
+        """Whether this call of the management plane is one; it is counted."""
+        if self.kind not in _MANAGEMENT or self.method not in ("", method):
             return False
+        return path.lower().startswith(self.path.lower()) and self._counted()
+
+    def _counted(self) -> bool:
         self.matched += 1
         turn = self.matched - self.after
         if turn <= 0 or turn % self.every or (self.times is not None and self.injected >= self.times):
@@ -93,6 +112,16 @@ class Faults:
         """The rule that befalls this request, if any does; its body is read when a rule asks for it."""
         body = await request.read() if any(rule.holds for rule in self._rules) else b""
         return next((rule for rule in self._rules if rule.due(endpoint, deployment, body)), None)
+
+    def due_there(self, method: str, path: str) -> Rule | None:
+        """The rule that befalls this call of the management plane, if any does."""
+        return next((rule for rule in self._rules if rule.due_there(method, path)), None)
+
+
+def refusal(rule: Rule) -> ArmError:
+    """What the management plane answers by the rule."""
+    headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+    return ArmError(rule.status, rule.code, rule.message, headers=headers)
 
 
 def replaces_the_answer(rule: Rule) -> bool:
