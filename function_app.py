@@ -16,6 +16,7 @@ import azurefunctions.extensions.bindings.blob as blob
 
 from shared import api, composition
 from shared.errors import DropscoreError, NotFoundError
+from shared.retraining.events import WorkspaceEvent
 from shared.settings import Settings
 from shared.storage import BlobInfo
 from shared.work import BLOB_POISON_QUEUE, WORK_POISON_QUEUE, WORK_QUEUE
@@ -59,6 +60,13 @@ def reconcile(timer: func.TimerRequest) -> None:
     dropscore().reconcile()
 
 
+@app.event_grid_trigger(arg_name="event")
+def workspace_changed(event: func.EventGridEvent) -> None:
+    """Something happened in the Azure ML workspace: the runs that it may concern are looked at now."""
+    kind = getattr(event, "event_type", None) or getattr(event, "type", "")  # a cloud event calls it so
+    dropscore().notice(WorkspaceEvent.read(kind, event.subject, event.get_json()))
+
+
 @app.queue_trigger(arg_name="message", queue_name=WORK_QUEUE, connection=STORAGE)
 def work(message: func.QueueMessage) -> None:
     """A run that was asked for by HTTP, or a file that waited."""
@@ -81,6 +89,18 @@ def crashed_work(message: func.QueueMessage) -> None:
 def health(req: func.HttpRequest) -> func.HttpResponse:
     """Version and dependencies."""
     return _answer(lambda: api.health(dropscore()))
+
+
+@app.route("datasets", methods=["GET"])
+def datasets(req: func.HttpRequest) -> func.HttpResponse:
+    """The declared datasets."""
+    return _answer(lambda: api.datasets(dropscore()))
+
+
+@app.route("datasets/{dataset}", methods=["GET"])
+def dataset(req: func.HttpRequest) -> func.HttpResponse:
+    """One dataset and its contract."""
+    return _answer(lambda: api.dataset(dropscore(), req.route_params["dataset"]))
 
 
 @app.route("datasets/{dataset}/train", methods=["POST"])
@@ -111,6 +131,12 @@ def run(req: func.HttpRequest) -> func.HttpResponse:
 def models(req: func.HttpRequest) -> func.HttpResponse:
     """Model versions, their metrics, and which is live."""
     return _answer(lambda: api.models(dropscore(), req.route_params["dataset"]))
+
+
+@app.route("models/{dataset}/{version}/activate", methods=["POST"])
+def activate(req: func.HttpRequest) -> func.HttpResponse:
+    """A version selected, or rolled back to, by a person."""
+    return _answer(lambda: api.activate(dropscore(), req.route_params["dataset"], req.route_params["version"]))
 
 
 def _version(client: blob.BlobClient) -> BlobInfo | None:

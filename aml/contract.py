@@ -117,6 +117,18 @@ class DriftRules(_Declared):
     min_rows: int = Field(default=20, ge=1)
 
 
+class ReplayRules(_Declared):
+    """What a new model may make of recent real files before it goes into service, each a share (0 to 1).
+
+    `max_alert_rate` bounds the rows that it flags, `max_error_rate` the rows that it cannot score, and `min_agreement`
+    the rows that it answers like the live model. None: not asked for.
+    """
+
+    max_alert_rate: float | None = Field(default=None, ge=0, le=1)
+    max_error_rate: float | None = Field(default=None, ge=0, le=1)
+    min_agreement: float | None = Field(default=None, ge=0, le=1)
+
+
 class DatasetContract(_Declared):
     """Everything that is declared about one dataset.
 
@@ -129,6 +141,7 @@ class DatasetContract(_Declared):
         context_rows: rows of the same series just before a row that its features depend on.
         predictions: the columns that the model answers, in this order.
         tuning: whether and how the model's parameters are searched for.
+        replay: what is asked of a new model's answers to recent files.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9]*$")
@@ -145,6 +158,7 @@ class DatasetContract(_Declared):
     tuning: Tuning = Tuning()
     gate: tuple[GateRule, ...] = ()
     drift: DriftRules = DriftRules()
+    replay: ReplayRules = ReplayRules()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:

@@ -23,6 +23,7 @@ from shared.errors import (
     WorkspaceRefusedError,
 )
 from shared.naming import DATASETS, INCOMING, place
+from shared.retraining.activation import metrics_of
 from shared.retraining.lifecycle import State
 from shared.runs import Run
 from shared.scoring.files import STATES as SCORING_STATES
@@ -221,11 +222,7 @@ def models(app: App, dataset: str) -> Reply:
             "live": live is not None and live.version == each.version,
             "run": each.tags.get("run"),
             "blob": each.tags.get("blob"),
-            "metrics": {
-                name.removeprefix("metric."): _metric(value)
-                for name, value in each.tags.items()
-                if name.startswith("metric.")
-            },
+            "metrics": metrics_of(each),
         }
         for each in app.workspace.models(contract.model_name)
     ]
@@ -233,11 +230,32 @@ def models(app: App, dataset: str) -> Reply:
     return as_json(200, body | {"versions": versions})
 
 
-def _metric(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def activate(app: App, dataset: str, version: str) -> Reply:
+    """A registered version is put into service because a person says so: selected, or rolled back to."""
+    held = app.retraining.activate(_contract(dataset), version)
+    app.desk.ask(held.run)
+    return _accepted(held.run)
+
+
+def datasets(app: App) -> Reply:
+    """The declared datasets, and which model of each is live."""
+    return as_json(200, {"datasets": [_declared(app, name) for name in contract_names()]})
+
+
+def dataset(app: App, name: str) -> Reply:
+    """One dataset: its contract and its live model."""
+    contract = _contract(name)
+    return as_json(200, _declared(app, name) | {"contract": contract.model_dump(mode="json", exclude_none=True)})
+
+
+def _declared(app: App, name: str) -> dict[str, Any]:
+    contract, live = load_contract(name), app.live.get(name)
+    return {
+        "dataset": name,
+        "task": contract.task,
+        "model": contract.model_name,
+        "live": live and live.model_dump(mode="json"),
+    }
 
 
 def _shown(run: Run) -> dict[str, Any]:

@@ -23,9 +23,11 @@ from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUn
 from shared.live import LiveModels
 from shared.memory import be_economical
 from shared.naming import CONTAINERS
+from shared.retraining.events import WorkspaceEvent
 from shared.retraining.lifecycle import OPEN
 from shared.retraining.reconciler import Retraining
 from shared.retraining.retirement import Retirement
+from shared.retraining.stage import Parts
 from shared.retraining.workspace import AzureMLWorkspace, Workspace
 from shared.runs import RunStore
 from shared.scoring.bundle import Bundles
@@ -101,14 +103,16 @@ class App:
             ask_for_part=self.desk.ask_for_part,
         )
         self.retraining = Retraining(
-            settings=self.settings,
-            blobs=self.blobs,
-            runs=self.runs,
-            live=self.live,
-            history=self.history,
-            targets=self.targets,
-            workspace=self.workspace,
-            clock=self.clock,
+            Parts(
+                settings=self.settings,
+                blobs=self.blobs,
+                runs=self.runs,
+                live=self.live,
+                history=self.history,
+                targets=self.targets,
+                workspace=self.workspace,
+                clock=self.clock,
+            )
         )
         self.retirement = Retirement(
             settings=self.settings,
@@ -147,6 +151,10 @@ class App:
         finally:
             if broken:
                 raise ExceptionGroup(f"{len(broken)} training runs broke", broken)
+
+    def notice(self, event: WorkspaceEvent) -> None:
+        """An event of Azure ML, which only speeds up what `reconcile` does anyway."""
+        self.retraining.notice(event)
 
     def do(self, message: str) -> None:
         """One message of the work queue."""

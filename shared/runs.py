@@ -88,6 +88,19 @@ class Run(BaseModel):
     endpoint: str | None = None
     deployment: str | None = None
     smoke: dict[str, Any] | None = None
+    replay: dict[str, Any] | None = None
+    """What the new deployment made of recent files, see `shared.retraining.replay`."""
+    canary: dict[str, Any] | None = None
+    """The steps in which it took the traffic, see `shared.retraining.canary`."""
+    activated: dict[str, Any] | None = None
+    """For a version that a person asked for: `version`, `run` (its training run), `reused` where it still stood."""
+    ending: dict[str, Any] | None = None
+    """How the run ends once what it began has been undone: `state`, `action`, `note`, `since`."""
+
+    @property
+    def maker(self) -> str:
+        """The id of the training run that made the model which this run is about."""
+        return str(self.activated["run"]) if self.activated else self.id
 
     @property
     def created(self) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -85,6 +85,24 @@ class Settings(BaseSettings):
     aml_instance_count: Annotated[int, Field(ge=1)] = 1
     """Machines of a deployment."""
 
+    replay_files: Annotated[int, Field(ge=0)] = 3
+    """So many of the files scored last are scored by a new deployment too before it goes into service; 0: none."""
+
+    replay_rows: Annotated[int, Field(ge=1)] = 5_000
+    """Rows of all those files together, at most."""
+
+    canary_steps: Annotated[str, Field(pattern=r"^(\d{1,3}(,\d{1,3})*)?$")] = ""
+    """Traffic in per cent that a new deployment takes step by step, e.g. `10,50,100`; empty: all at once."""
+
+    canary_minutes: Annotated[float, Field(ge=0)] = 5
+    """How long each of those steps is watched."""
+
+    canary_max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Share of a step's probes that may fail (one always may) before the traffic goes back to the live model."""
+
+    canary_max_seconds: Annotated[float, Field(gt=0)] = 5
+    """A probe's answer that takes longer is an error."""
+
     arm_cloud_metadata_url: str | None = None
     """Azure's own variable for another cloud: where the resource manager describes itself (read by azure-ai-ml too)."""
 
@@ -144,6 +162,19 @@ class Settings(BaseSettings):
 
     retrain_drift_files: Annotated[int, Field(ge=2, le=400)] = 14
     """So many of the latest files are looked at: drift persists when both halves of them have drifted severely."""
+
+    @field_validator("canary_steps")
+    @classmethod
+    def _climbs(cls, steps: str) -> str:
+        shares = [int(share) for share in steps.split(",")] if steps else []
+        if shares != sorted(set(shares)) or any(not 1 <= share <= 100 for share in shares):
+            raise ValueError("the steps are ascending whole numbers from 1 to 100")
+        return steps
+
+    @property
+    def canary_plan(self) -> tuple[int, ...]:
+        """`canary_steps` as numbers."""
+        return tuple(int(share) for share in self.canary_steps.split(",")) if self.canary_steps else ()
 
     def endpoint_name(self, dataset: str) -> str:
         """The endpoint of one dataset; Azure allows letters, digits and `-` in it."""

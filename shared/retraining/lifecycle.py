@@ -1,15 +1,18 @@
-"""The life of a training run: its states and the moves between them, and nothing else.
+"""The life of a training run: its states, what a look may find in each, and what follows from it. Nothing else.
 
     received → validated → training → evaluated → registered → deploying → verifying → live
-                                          │
-                                          └→ rejected (the gate said no)
+                                          │            ↑           │           │
+                                          │            └───────────┴───────────┤ what was deployed is gone
+                                          └→ rejected (the gate) ←─────────────┘ (the replay)
 
-with the further ends invalid (the data cannot be trained on), superseded (a newer dataset overtook it) and failed.
+with the further ends invalid (the data cannot be trained on), superseded (a newer dataset overtook it) and failed. An
+activation of a registered version by a person is a run that begins at `registered`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -30,39 +33,128 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-_FORWARD: Mapping[State, State] = {
-    State.RECEIVED: State.VALIDATED,
-    State.VALIDATED: State.TRAINING,
-    State.TRAINING: State.EVALUATED,
-    State.EVALUATED: State.REGISTERED,
-    State.REGISTERED: State.DEPLOYING,
-    State.DEPLOYING: State.VERIFYING,
-    State.VERIFYING: State.LIVE,
+class Event(StrEnum):
+    """What a look at a run finds."""
+
+    PENDING = "pending"
+    """Something is under way, or somebody else has the next word."""
+    UNREACHABLE = "unreachable"
+    """Azure ML or the endpoint does not answer, throttles, or is busy with another change."""
+    DONE = "done"
+    """What the state asks for has been done."""
+    BAD_DATA = "bad data"
+    REPLACED = "replaced"
+    """The dataset is no longer the one that was dropped."""
+    OVERTAKEN = "overtaken"
+    """A newer dataset proved good, or a person asked for yet another version."""
+    WORSE = "worse"
+    """The gate, or the replay of recent files, says no."""
+    VANISHED = "vanished"
+    """What was deployed is not there any more."""
+    OVERDUE = "overdue"
+    """It has been going on for longer than it can take."""
+    REFUSED = "refused"
+    """It failed, and trying again cannot help."""
+
+
+class Action(StrEnum):
+    """What is undone before the record says that the run has ended. Every one is safe to repeat."""
+
+    NOTHING = "nothing"
+    CANCEL_JOB = "cancel the job"
+    REMOVE_DEPLOYMENT = "remove the deployment"
+    ROLL_BACK = "give the traffic back to the live model, then remove the deployment"
+
+
+@dataclass(frozen=True)
+class Move:
+    """What follows from an event: an action, and then the next state."""
+
+    to: State
+    action: Action = Action.NOTHING
+
+
+class IllegalMoveError(Exception):
+    """An event that cannot happen in this state: a defect of the app."""
+
+
+_S, _E, _A = State, Event, Action
+
+TABLE: Mapping[State, Mapping[Event, Move]] = {
+    _S.RECEIVED: {
+        _E.DONE: Move(_S.VALIDATED),
+        _E.BAD_DATA: Move(_S.INVALID),
+        _E.REPLACED: Move(_S.SUPERSEDED),
+        _E.OVERTAKEN: Move(_S.SUPERSEDED),
+        _E.REFUSED: Move(_S.FAILED),
+    },
+    _S.VALIDATED: {
+        _E.DONE: Move(_S.TRAINING),
+        # an instance may have died between the job's start and its record
+        _E.OVERTAKEN: Move(_S.SUPERSEDED, _A.CANCEL_JOB),
+        _E.REFUSED: Move(_S.FAILED, _A.CANCEL_JOB),
+    },
+    _S.TRAINING: {
+        _E.DONE: Move(_S.EVALUATED),
+        _E.OVERTAKEN: Move(_S.SUPERSEDED, _A.CANCEL_JOB),
+        _E.OVERDUE: Move(_S.FAILED, _A.CANCEL_JOB),
+        _E.REFUSED: Move(_S.FAILED, _A.CANCEL_JOB),
+    },
+    _S.EVALUATED: {
+        _E.DONE: Move(_S.REGISTERED),
+        _E.WORSE: Move(_S.REJECTED),
+        _E.OVERTAKEN: Move(_S.SUPERSEDED),
+        _E.REFUSED: Move(_S.FAILED),
+    },
+    _S.REGISTERED: {
+        _E.DONE: Move(_S.DEPLOYING),
+        _E.OVERTAKEN: Move(_S.SUPERSEDED),
+        _E.OVERDUE: Move(_S.FAILED),
+        _E.REFUSED: Move(_S.FAILED),
+    },
+    _S.DEPLOYING: {
+        _E.DONE: Move(_S.VERIFYING),
+        _E.OVERTAKEN: Move(_S.DEPLOYING),  # what is being deployed is seen through
+        _E.VANISHED: Move(_S.REGISTERED),
+        _E.OVERDUE: Move(_S.FAILED, _A.REMOVE_DEPLOYMENT),
+        _E.REFUSED: Move(_S.FAILED, _A.REMOVE_DEPLOYMENT),
+    },
+    _S.VERIFYING: {
+        _E.DONE: Move(_S.LIVE),
+        _E.OVERTAKEN: Move(_S.VERIFYING),
+        _E.WORSE: Move(_S.REJECTED, _A.ROLL_BACK),
+        _E.VANISHED: Move(_S.REGISTERED),
+        _E.OVERDUE: Move(_S.FAILED, _A.ROLL_BACK),
+        _E.REFUSED: Move(_S.FAILED, _A.ROLL_BACK),
+    },
 }
+"""Only what moves a run. `PENDING` and `UNREACHABLE` keep it where it is; what is not here cannot happen."""
 
-_OVERTAKEN = frozenset({State.RECEIVED, State.VALIDATED, State.TRAINING, State.EVALUATED, State.REGISTERED})
-"""States in which a newer dataset still takes over; what is being deployed is seen through."""
-
-OPEN = frozenset(_FORWARD)
+OPEN = frozenset(TABLE)
 """States in which there is something left to do."""
 
 ENDS = frozenset(State) - OPEN
 
 
+def decide(state: State, event: Event) -> Move:
+    """What follows when a look at a run in `state` finds `event`; an ended run stays what it is, whatever is found.
+
+    Raises:
+        IllegalMoveError: no look can find that there.
+    """
+    if state in ENDS or event in (Event.PENDING, Event.UNREACHABLE):
+        return Move(state)
+    try:
+        return TABLE[state][event]
+    except KeyError:
+        raise IllegalMoveError(f"a run that is {state} never finds: {event}") from None
+
+
 def moves(state: State) -> frozenset[State]:
-    """The states that may follow."""
-    if state not in OPEN:
-        return frozenset()
-    after = {_FORWARD[state], State.FAILED}
-    if state is State.RECEIVED:
-        after.add(State.INVALID)
-    if state is State.EVALUATED:
-        after.add(State.REJECTED)
-    if state in _OVERTAKEN:
-        after.add(State.SUPERSEDED)
-    return frozenset(after)
+    """The other states that may follow."""
+    return frozenset(move.to for move in TABLE.get(state, {}).values()) - {state}
 
 
 def may_be_overtaken(state: State) -> bool:
     """Whether a newer dataset ends a run that stands here."""
-    return state in _OVERTAKEN
+    return decide(state, Event.OVERTAKEN).to != state

@@ -125,8 +125,11 @@ class Workspace(Protocol):
     def start_deployment(self, endpoint: str, name: str, model: ModelVersion, run: str) -> None:
         """Begins to put the model into the deployment, which takes no traffic."""
 
-    def start_traffic(self, endpoint: str, deployment: str) -> None:
-        """Begins to send all of the endpoint's traffic to the deployment."""
+    def start_traffic(self, endpoint: str, shares: Mapping[str, int]) -> None:
+        """Begins to divide the endpoint's traffic: per cent by deployment, 100 in all, or nothing at all."""
+
+    def cancel_job(self, name: str) -> None:
+        """Begins to end the job; one that is not there or has ended is fine."""
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Begins to remove the deployment, which takes no traffic; one that is not there is fine."""
@@ -322,11 +325,15 @@ class AzureMLWorkspace:
             deployment.tags = {"run": run}
             self._client.online_deployments.begin_create_or_update(deployment)
 
-    def start_traffic(self, endpoint: str, deployment: str) -> None:
+    def start_traffic(self, endpoint: str, shares: Mapping[str, int]) -> None:
         with _translated():
             found = self._client.online_endpoints.get(endpoint)
-            found.traffic = {deployment: 100}
+            found.traffic = dict(shares)
             self._client.online_endpoints.begin_create_or_update(found)
+
+    def cancel_job(self, name: str) -> None:
+        with _translated(), suppress(ResourceNotFoundError):
+            self._client.jobs.begin_cancel(name)
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         with _translated(), suppress(ResourceNotFoundError):
@@ -353,6 +360,7 @@ class AzureMLWorkspace:
             settings.aml_workspace_name,
             show_progress=False,
             enable_telemetry=False,
+            retry_status=0,  # a workspace that throttles is left alone for as long as it says, by the run's record
         )
 
 
@@ -368,6 +376,12 @@ def _snapshot() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _retry_after(error: HttpResponseError) -> int | None:
+    """Seconds for which a throttled client is to wait."""
+    said = str(getattr(error.response, "headers", {}).get("Retry-After"))  # azure-core declares no headers there
+    return int(said) if said.isdecimal() else None
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     from azure.ai.ml.exceptions import MlException
@@ -379,11 +393,15 @@ def _translated() -> Iterator[None]:
         # 409: another change of the same thing is under way
         if status is None or status in (408, 409, 429) or status >= 500:
             raise WorkspaceUnavailableError(
-                UNAVAILABLE, f"Azure ML answered {status}: {error.message}", status=status
+                UNAVAILABLE,
+                f"Azure ML answered {status}: {error.message}",
+                status=status,
+                retry_after=_retry_after(error),
             ) from error
-        raise WorkspaceRefusedError(
-            "workspace_refused", f"Azure ML answered {status}: {error.message}", status=status
-        ) from error
+        words = f"Azure ML answered {status}: {error.message}"
+        if "quota" in words.lower():  # no status and no code of its own says so
+            raise WorkspaceRefusedError("quota_exceeded", words, status=status) from error
+        raise WorkspaceRefusedError("workspace_refused", words, status=status) from error
     except MlException as error:
         raise WorkspaceRefusedError("workspace_refused", f"azure-ai-ml refused the request: {error}") from error
     except AzureError as error:

@@ -79,6 +79,11 @@ class FakeWorkspace:
         for key in [*self.endpoints, *self.deployments]:
             self._waits[key] = self.looks if self._waits[key] else 0
 
+    def go_on(self, looks: int) -> None:
+        """What hung ends after all, but for jobs, which may go on for ever."""
+        self.looks = looks
+        self._waits.clear()
+
     def start_training(self, job: TrainingJob) -> None:
         """See `Workspace`."""
         with self._call("start_training"):
@@ -217,16 +222,27 @@ class FakeWorkspace:
             self.models_deployed[key] = model
             self._waits[key] = self.looks
 
-    def start_traffic(self, endpoint: str, deployment: str) -> None:
+    def start_traffic(self, endpoint: str, shares: Mapping[str, int]) -> None:
         """See `Workspace`."""
         with self._call("start_traffic"):
             found = self.endpoints.get(endpoint)
-            if found is None or (endpoint, deployment) not in self.deployments:
-                raise WorkspaceRefusedError("workspace_refused", f"There is no {deployment} at {endpoint}.")
-            if found.traffic != {deployment: 100}:
+            if found is None or any((endpoint, name) not in self.deployments for name in shares):
+                raise WorkspaceRefusedError("workspace_refused", f"There is no {sorted(shares)} at {endpoint}.")
+            if sum(shares.values()) not in (0, 100):
+                raise WorkspaceRefusedError("workspace_refused", f"The shares of {dict(shares)} are not 100 in all.")
+            wanted = {name: share for name, share in shares.items() if share}
+            if found.traffic != wanted:
                 self.effects["traffic"] += 1
-                self.endpoints[endpoint] = replace(found, traffic={deployment: 100})
+                self.endpoints[endpoint] = replace(found, traffic=wanted)
                 self._waits[endpoint] = self.looks
+
+    def cancel_job(self, name: str) -> None:
+        """See `Workspace`."""
+        with self._call("cancel_job"):
+            job = self.jobs.get(name)
+            if job is not None and job.looks >= 0:
+                self.effects["cancel"] += 1
+                job.looks, job.end = -1, "canceled"
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Workspace`; it is gone at once."""
@@ -243,6 +259,13 @@ class FakeWorkspace:
         with self._call("archive"):
             if version in [each.version for each in self.versions[model]]:
                 self.archived.add((model, version))
+
+    def delete_endpoint(self, name: str) -> None:
+        """What a person does by mistake."""
+        with self._lock:
+            self.endpoints.pop(name, None)
+            for key in [key for key in self.deployments if key[0] == name]:
+                del self.deployments[key], self.models_deployed[key]
 
     def _seen(self, key: object, end: Progress) -> Progress:
         if self._waits[key] > 0:

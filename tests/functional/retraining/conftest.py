@@ -9,4 +9,5 @@ from tests.functional.retraining.world import GAS
 
 @pytest.fixture(autouse=True)
 def _a_gate_with_bounds_and_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.retraining.reconciler.load_contract", {"gas": GAS}.__getitem__)
+    for module in ("making", "promotion", "verification", "events"):
+        monkeypatch.setattr(f"shared.retraining.{module}.load_contract", {"gas": GAS}.__getitem__)

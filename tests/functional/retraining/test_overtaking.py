@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import NotFoundError, WorkspaceUnavailableError
 from shared.naming import DATASETS, TRAINING
+from shared.retraining.workspace import TrainingJob
 from shared.runs import Run
 from tests.functional.retraining.world import ENDPOINT, World, dataset
 
@@ -67,6 +68,8 @@ def test_a_newer_dataset_overtakes_an_older_one_that_is_not_yet_deploying(state:
     assert newer.state == "training"
     assert older.state == "superseded"
     assert older.history[-1].note == f"overtaken by {newer.id} (datasets/gas/newer.csv)"
+    job = world.workspace.jobs.get(older.job or "")
+    assert (job and job.end) == {"training": "canceled", "registered": "succeeded"}.get(state)
     assert world.settle(newer).state == "live"
     assert world.live_model().run == newer.id
 
@@ -188,3 +191,25 @@ def test_of_two_runs_that_reach_for_the_idle_colour_at_once_one_gets_it() -> Non
     assert world.settle(newer[0]).state == "live"
     assert world.live_model().run == newer[0].id
     assert world.workspace.effects["deployment"] == 1
+
+
+def test_a_job_that_was_started_for_a_run_which_ended_meanwhile_is_cancelled() -> None:
+    world = World(looks=3)
+    older = world.drop("gas/older.csv")
+    newer: list[Run] = []
+    held: list[Run] = []
+    starts = world.workspace.start_training
+
+    def held_up(job: TrainingJob) -> None:
+        """The instance sleeps just before it starts the job, and a newer dataset goes by."""
+        world.workspace.start_training = starts  # type: ignore[method-assign]
+        newer.append(world.look(world.drop("gas/newer.csv")))
+        held.append(world.look(older))
+        starts(job)
+
+    world.workspace.start_training = held_up  # type: ignore[method-assign]
+    older = world.look(older)
+
+    assert [run.state for run in (*newer, *held, older)] == ["training", "superseded", "superseded"]
+    assert world.workspace.jobs[f"gas-{older.id}".lower()].end == "canceled"
+    assert world.settle(newer[0]).state == "live"

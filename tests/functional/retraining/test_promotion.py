@@ -117,7 +117,7 @@ def test_the_live_models_colour_is_not_touched_though_somebody_moved_its_traffic
     world = World()
     first = world.promoted()
     second = world.settle(world.drop("gas/second.csv"))
-    world.workspace.start_traffic(ENDPOINT, "blue")  # by hand, in the studio; the app still scores with green
+    world.workspace.start_traffic(ENDPOINT, {"blue": 100})  # by hand, in the studio; the app still scores with green
 
     third = world.settle(world.drop("gas/third.csv"))
 

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from aml.contract import GateRule, load_contract
 from local.sample_data import hourly_gas, plain_csv
 from shared.live import LiveModel, LiveModels
-from shared.naming import CONTAINERS, DATASETS, TRAINING
+from shared.naming import CONTAINERS, DATASETS, INCOMING, TRAINING, run_id
 from shared.retraining.lifecycle import ENDS
 from shared.retraining.reconciler import Retraining
+from shared.retraining.stage import Parts
 from shared.runs import Run, RunStore
 from shared.scoring.context import write_table
 from shared.scoring.endpoint import Answer, EndpointClient
@@ -67,11 +68,18 @@ class Crash:
 
 
 class FakeTargets(Targets):
-    """Connects to deployments that answer every row; `fault` is what is raised instead, `score` what is answered."""
+    """Connects to deployments that answer every row.
+
+    `fault` is what is raised instead, `faults` the same by deployment; `score` is what is answered, `alerts` every
+    how manieth row each deployment flags (0: none), `routed` who answers requests that name no deployment, by turns.
+    """
 
     def __init__(self, settings: Settings, live: LiveModels) -> None:
         super().__init__(settings, live, lambda fresh: "token")
         self.fault: Exception | None = None
+        self.faults: dict[str | None, Exception] = {}
+        self.alerts: dict[str | None, int] = {}
+        self.routed: list[str] = []
         self.score: float | None = 0.5
         self.version = ""
         self.asked: list[tuple[str, str | None, int]] = []
@@ -90,13 +98,18 @@ class _Client(EndpointClient):
         self, body: bytes, content_type: str, deployment: str | None, decode: Callable[[Answer], Any]
     ) -> tuple[Any, Answer]:
         """See `EndpointClient.post`."""
-        if self._targets.fault is not None:
-            raise self._targets.fault
+        if deployment is None and self._targets.routed:
+            self._targets.routed.append(deployment := self._targets.routed.pop(0))
+        fault = self._targets.fault or self._targets.faults.get(deployment)
+        if fault is not None:
+            raise fault
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         rows = table.num_rows - int((table.schema.metadata or {})[CONTEXT_ROWS])
         self._targets.asked.append((self._target.url, deployment, rows))
-        columns = [pa.array([0] * rows, pa.int64()), pa.array([self._targets.score] * rows, pa.float64())]
+        every = self._targets.alerts.get(deployment, 0)
+        flags = [int(every > 0 and row % every == 0) for row in range(rows)]
+        columns = [pa.array(flags, pa.int64()), pa.array([self._targets.score] * rows, pa.float64())]
         schema = prediction_schema(GAS).with_metadata({"dropscore.version": self._targets.version})
         answer = Answer(write_table(pa.table(columns, schema=schema)), ARROW, deployment, "request")
         return decode(answer), answer
@@ -105,9 +118,9 @@ class _Client(EndpointClient):
 class World:
     """One app's worth of retraining; `again` is another instance of it over the same storage and workspace."""
 
-    def __init__(self, *, looks: int = 1) -> None:
+    def __init__(self, *, looks: int = 1, **settings: Any) -> None:
         self.clock = FakeClock()
-        self.settings = Settings()
+        self.settings = Settings(**settings)
         self.blobs = FakeBlobStore(self.clock)
         self.blobs.ensure_containers(CONTAINERS)
         self.workspace = FakeWorkspace(self.blobs, looks=looks)
@@ -119,14 +132,16 @@ class World:
     def again(self) -> Retraining:
         """A function instance of its own."""
         return Retraining(
-            settings=self.settings,
-            blobs=self.blobs,
-            runs=RunStore(self.blobs),
-            live=LiveModels(self.blobs),
-            history=History(self.blobs),
-            targets=self.targets,
-            workspace=self.workspace,
-            clock=self.clock,
+            Parts(
+                settings=self.settings,
+                blobs=self.blobs,
+                runs=RunStore(self.blobs),
+                live=LiveModels(self.blobs),
+                history=History(self.blobs),
+                targets=self.targets,
+                workspace=self.workspace,
+                clock=self.clock,
+            )
         )
 
     def drop(self, name: str, data: bytes | None = None) -> Run:
@@ -134,6 +149,30 @@ class World:
         self.clock.advance(timedelta(minutes=1))
         self.blobs.put(DATASETS, name, dataset() if data is None else data)
         return self.retraining.receive(self.blobs.info(DATASETS, name))[0].run
+
+    def scored(self, name: str, data: bytes | None = None) -> Run:
+        """A file that was scored: its input, and the record of its run."""
+        self.clock.advance(timedelta(minutes=1))
+        self.blobs.put(INCOMING, name, dataset(days=2, seed=3) if data is None else data)
+        blob = self.blobs.info(INCOMING, name)
+        run = Run(
+            id=run_id("score", f"{INCOMING}/{name}", blob.etag, self.clock()),
+            kind="score",
+            dataset="gas",
+            blob=f"{INCOMING}/{name}",
+            etag=blob.etag,
+            state="completed",
+        )
+        return self.runs.create(run.entered("completed", self.clock()))[0].run
+
+    def activate(self, version: str) -> Run:
+        """A person asks for a version, a minute later."""
+        self.clock.advance(timedelta(minutes=1))
+        return self.retraining.activate(GAS, version).run
+
+    def traffic(self) -> dict[str, int]:
+        """Per cent by deployment."""
+        return dict(self.workspace.endpoints[ENDPOINT].traffic)
 
     def read(self, run: Run) -> Run:
         """The record as it is now."""

@@ -249,7 +249,7 @@ def test_colours_are_deployed_without_traffic_and_take_it_by_turns(place: Place)
     assert traffic_once_settled(place) == {}
 
     for colour in ("blue", "green", "green"):
-        place.workspace.start_traffic(ENDPOINT, colour)
+        place.workspace.start_traffic(ENDPOINT, {colour: 100})
         assert traffic_once_settled(place) == {colour: 100}
     if isinstance(place.workspace, AzureMLWorkspace):
         it_kept_its_ways_and_answers(place, model)
@@ -325,4 +325,4 @@ def test_what_cannot_be_is_refused(place: Place) -> None:
     with pytest.raises(WorkspaceRefusedError):
         place.workspace.start_deployment("no-such-endpoint", "blue", ModelVersion(MODEL, "1"), "run")
     with pytest.raises(WorkspaceRefusedError):
-        place.workspace.start_traffic("no-such-endpoint", "blue")
+        place.workspace.start_traffic("no-such-endpoint", {"blue": 100})

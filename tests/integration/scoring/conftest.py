@@ -116,7 +116,7 @@ class Faulty:
 
     def route(self, deployment: str) -> None:
         """All traffic goes there."""
-        self.workspace.start_traffic(ENDPOINT, deployment)
+        self.workspace.start_traffic(ENDPOINT, {deployment: 100})
 
     def room(self, deployment: str = "blue", **changes: Any) -> World:
         """An app with storage of its own, in which that deployment is on record as live."""
@@ -168,7 +168,7 @@ def faulty(azureml: AzureMLEmulator, azurite: Azurite, tmp_path_factory: pytest.
             workspace.start_deployment(ENDPOINT, colour, ModelVersion(MODEL, version), f"faulty-{colour}")
         for colour in ("blue", "green"):
             until(lambda: _up(workspace, colour))  # noqa: B023 - called before the next colour
-        workspace.start_traffic(ENDPOINT, "blue")
+        workspace.start_traffic(ENDPOINT, {"blue": 100})
         found = workspace.endpoint(ENDPOINT)
         assert found is not None
         yield Faulty(found.scoring_uri, f"{azureml.url}/faults", credential, service, workspace)

@@ -29,6 +29,9 @@ _ROUTES = {
     "runs": ("GET", "runs", "function"),
     "run": ("GET", "runs/{id}", "function"),
     "models": ("GET", "models/{dataset}", "function"),
+    "activate": ("POST", "models/{dataset}/{version}/activate", "function"),
+    "datasets": ("GET", "datasets", "function"),
+    "dataset": ("GET", "datasets/{dataset}", "function"),
 }
 
 
@@ -55,7 +58,8 @@ def bindings() -> dict[str, list[dict[str, Any]]]:
 
 
 def test_the_functions_are_these(bindings: dict[str, list[dict[str, Any]]]) -> None:
-    events = {"dataset_dropped", "file_dropped", "reconcile", "work", "crashed_blob", "crashed_work"}
+    events = {"dataset_dropped", "file_dropped", "reconcile", "work", "workspace_changed"}
+    events |= {"crashed_blob", "crashed_work"}
 
     assert set(bindings) == events | set(_ROUTES)
 

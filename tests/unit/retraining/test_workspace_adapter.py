@@ -96,12 +96,12 @@ def calls(error: Exception) -> list[Callable[[], object]]:
     fails = raising(error)
     asset = {"get": fails, "create_or_update": fails, "list": fails}
     ours = workspace(
-        jobs=asset,
+        jobs={**asset, "begin_cancel": fails},
         data=asset,
         environments=asset,
         models=asset,
         online_endpoints={"get": fails, "begin_create_or_update": fails},
-        online_deployments={"get": fails, "begin_create_or_update": fails},
+        online_deployments={"get": fails, "begin_create_or_update": fails, "begin_delete": fails},
     )
     return [
         lambda: ours.start_training(JOB),
@@ -112,7 +112,9 @@ def calls(error: Exception) -> list[Callable[[], object]]:
         lambda: ours.start_endpoint("e", "gas"),
         lambda: ours.deployment("e", "blue"),
         lambda: ours.start_deployment("e", "blue", ModelVersion("m", "1"), "run-1"),
-        lambda: ours.start_traffic("e", "blue"),
+        lambda: ours.start_traffic("e", {"blue": 100}),
+        lambda: ours.cancel_job("gas-1"),
+        lambda: ours.delete_deployment("e", "blue"),
     ]
 
 
@@ -241,3 +243,30 @@ def test_every_status_of_a_job_means_something(status: str, progress: str) -> No
 )
 def test_every_provisioning_state_means_something(state: str | None, progress: str) -> None:
     assert progress_of_resource(state) == progress
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("120", 120), ("Fri, 21 Nov 2026 12:00:00 GMT", None), (None, None)])
+def test_a_throttling_workspace_says_how_long_it_wants_to_be_left_alone(said: str | None, seconds: int | None) -> None:
+    error = answered(429)
+    error.response = SimpleNamespace(headers={} if said is None else {"Retry-After": said})
+
+    with pytest.raises(WorkspaceUnavailableError) as caught:
+        workspace(jobs={"get": raising(error)}).job("gas-1")
+    assert caught.value.where.get("retry_after") == seconds
+
+
+def test_a_quota_that_is_refused_has_a_code_of_its_own() -> None:
+    error = answered(400)
+    error.message = "(BadRequest) Not enough quota available for Standard_DS3_v2."
+
+    with pytest.raises(WorkspaceRefusedError) as caught:
+        workspace(online_deployments={"get": raising(error)}).deployment("e", "blue")
+    assert caught.value.code == "quota_exceeded"
+
+
+def test_what_is_not_there_need_not_be_undone() -> None:
+    gone = raising(answered(404, ResourceNotFoundError))
+    ours = workspace(jobs={"begin_cancel": gone}, online_deployments={"begin_delete": gone})
+
+    ours.cancel_job("gas-1")
+    ours.delete_deployment("e", "blue")

@@ -1,0 +1,135 @@
+"""From a dropped dataset to a registered model: validate, train, evaluate, judge and register."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from aml.contract import contract_names, load_contract
+from shared.claims import Claim, is_claimed
+from shared.errors import ConflictError, InvalidInputError, NotFoundError, WorkspaceRefusedError
+from shared.naming import TRAINING, place, require_known
+from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
+from shared.retraining.findings import report_of
+from shared.retraining.gate import judge, recorded
+from shared.retraining.lifecycle import State
+from shared.retraining.stage import Stage, folder
+from shared.retraining.trials import asked_for, model_job, outcome, why_it_failed
+from shared.retraining.validation import prepare
+from shared.retraining.workspace import TrainingJob
+from shared.runs import Held, Run
+from shared.scoring.context import write_table
+from shared.scoring.task import BlobSource
+
+_VALIDATION_CLAIM = timedelta(minutes=5)
+
+
+class Making(Stage):
+    """The steps of the states `received` to `evaluated`."""
+
+    def validate(self, held: Held) -> Held | None:
+        """Reads the dataset, which may take minutes: claimed, so that the timer's next look does not begin it again."""
+        if is_claimed(held.run, self._clock()):
+            return None
+        claim = Claim(self._runs, held, self._clock, _VALIDATION_CLAIM)
+        claim.take(held.run)
+        run = claim.run
+        try:
+            drop = place(*run.blob.split("/", 1))
+            require_known(drop, contract_names())
+            contract = load_contract(run.dataset)
+            source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
+            served = served_data(self._live.get(run.dataset), self._runs, overruled="force" in run.parameters)
+            data = prepare(source, contract, self._blobs, f"{folder(run)}/data.parquet", uuid4().hex[:8], served)
+            self._blobs.put(TRAINING, f"{folder(run)}/sample.arrow", write_table(data.sample))
+            self._history.remember(contract, run.blob, run.id, data.latest)
+        except InvalidInputError as error:
+            told = run.model_copy(update={"validation": report_of(error).as_dict()})
+            return self._end(Held(told, claim.held.etag), State.INVALID, error)
+        except (ConflictError, NotFoundError):
+            if self._is_current(run):
+                raise
+            note = "the dataset was replaced or removed before it was read"
+            return self._move(claim.held, State.SUPERSEDED, note, claimed_until=None)
+        except Exception:
+            claim.release()
+            raise
+        found: dict[str, Any] = {"data": data.found, "validation": data.report.as_dict()}
+        return self._move(claim.held, State.VALIDATED, **found, claimed_until=None)
+
+    def _is_current(self, run: Run) -> bool:
+        try:
+            return self._blobs.info(*run.blob.split("/", 1)).etag == run.etag
+        except NotFoundError:
+            return False
+
+    def train(self, held: Held) -> Held:
+        note, changes = self._start_job(held.run)
+        return self._move(held, State.TRAINING, note, **changes)
+
+    def _start_job(self, run: Run) -> tuple[str, dict[str, Any]]:
+        """Starts the run's job with the live model of the moment beside it."""
+        contract, live = load_contract(run.dataset), self._live.get(run.dataset)
+        champion = None if live is None else named(live, self._workspace.models(live.model), self._blobs)
+        job = TrainingJob(
+            name=job_name(run, live),
+            dataset=run.dataset,
+            run=run.id,
+            folder=folder(run),
+            contamination=float(run.parameters.get("contamination", contract.contamination)),
+            tags=_origin(run),
+            champion=input_of(champion),
+            tuning=contract.tuning,
+        )
+        self._workspace.start_training(job)
+        changes = {"job": job.name, "champion": champion, "tuning": asked_for(contract.tuning)}
+        return f"job {job.name}", changes
+
+    def evaluate(self, held: Held) -> Held | None:
+        run = held.run
+        status = self._workspace.job(run.job or "")
+        if status is None:
+            raise WorkspaceRefusedError("job_vanished", f"The training job {run.job} is not there any more.")
+        if status.progress == "under way":
+            return None
+        if status.progress != "succeeded":
+            reason = why_it_failed(self._blobs, folder(run))
+            raise WorkspaceRefusedError(
+                "training_failed" if status.progress == "failed" else "training_canceled",
+                f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
+                f"Its log: {status.url or 'see the workspace'}",
+            )
+        left = outcome(self._blobs, folder(run), run.tuning, status.best)
+        metrics, champion = measured(run, left.metrics)
+        if self._slot.is_taken_from(run):
+            return None  # who is about to become the champion is the one to be compared with
+        if not is_measured_against(run, self._live.get(run.dataset)):
+            note, changes = self._start_job(run)
+            return self._runs.save(held, run.entered(State.TRAINING, self._clock(), f"again: {note}", **changes))
+        return self._move(held, State.EVALUATED, metrics=metrics, champion=champion, tuning=left.tuning)
+
+    def register(self, held: Held) -> Held | None:
+        """The gate, and what passes it is registered; not while another run is about to become the champion."""
+        run, contract = held.run, load_contract(held.run.dataset)
+        if self._slot.is_taken_from(run):
+            return None
+        verdict = judge(run.metrics or {}, run.champion and run.champion.get("metrics", {}), contract.gate)
+        judged = recorded(verdict, run.parameters)
+        if not verdict.promote and "forced" not in judged:
+            return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
+        tags = _origin(run) | as_tags(run.metrics or {})
+        version = self._workspace.register(contract.model_name, model_job(run), run.id, tags)
+        note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
+        return self._move(held, State.REGISTERED, note, model_version=version, verdict=judged)
+
+
+def _origin(run: Run) -> dict[str, str]:
+    """The tags that say where a job or a model came from."""
+    return {
+        "dataset": run.dataset,
+        "blob": run.blob,
+        "etag": run.etag,
+        "sha256": (run.data or {})["sha256"],
+        "run": run.id,
+    }
