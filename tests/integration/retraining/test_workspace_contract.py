@@ -253,12 +253,37 @@ def test_colours_are_deployed_without_traffic_and_take_it_by_turns(place: Place)
         assert traffic_once_settled(place) == {colour: 100}
     if isinstance(place.workspace, AzureMLWorkspace):
         it_kept_its_ways_and_answers(place, model)
+    it_takes_shares_and_is_deleted_without_any(place)
+
+
+def it_takes_shares_and_is_deleted_without_any(place: Place) -> None:
+    """Traffic may be divided or taken away; a deployment that has some stays, one without goes."""
+    place.workspace.start_traffic(ENDPOINT, {"blue": 90, "green": 10})
+    assert traffic_once_settled(place) == {"blue": 90, "green": 10}
+    with pytest.raises(WorkspaceRefusedError):
+        place.workspace.start_traffic(ENDPOINT, {"blue": 90, "green": 20})
     with pytest.raises(WorkspaceRefusedError):
         place.workspace.delete_deployment(ENDPOINT, "green")
+    place.workspace.start_traffic(ENDPOINT, {})
+    assert traffic_once_settled(place) == {}
     for _ in range(2):
-        place.workspace.delete_deployment(ENDPOINT, "blue")
-    until(lambda: True if place.workspace.deployment(ENDPOINT, "blue") is None else None)
-    assert traffic_once_settled(place) == {"green": 100}
+        place.workspace.delete_deployment(ENDPOINT, "green")
+    until(lambda: place.workspace.deployment(ENDPOINT, "green") is None or None)
+    assert ended_deployment(place, "blue") == Deployment("blue", "succeeded", "run-blue")
+
+
+def test_a_job_is_cancelled_once_and_again_and_one_that_is_not_there_is_fine(place: Place) -> None:
+    job = replace(place.job, name="contract-cancelled", run="contract-cancelled", folder="gas/contract-cancelled")
+    place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=200))
+    place.workspace.start_training(job)
+    for _ in range(2):
+        place.workspace.cancel_job(job.name)
+    place.workspace.cancel_job("no-such-job")
+
+    assert ended_job(place, job.name).progress == "canceled"
+    ended_job(place, place.job.name)
+    place.workspace.cancel_job(place.job.name)
+    assert ended_job(place, place.job.name).progress == "succeeded"
 
 
 def start_and_leave(place: Place, colour: str, model: ModelVersion, run: str) -> None:
