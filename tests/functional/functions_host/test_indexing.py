@@ -70,7 +70,7 @@ WRONG = {
     ),
     "wrong event": (
         '@app.event_grid_trigger(arg_name="e")\ndef f(e: func.QueueMessage): ...',
-        "does not fit an eventGrid",
+        "QueueMessage does not fit a eventGridTrigger",
     ),
     "parameter too many": (TIMER + "def f(t, u): ...", "parameters without a binding: u"),
     "binding too many": (TIMER + "def f(): ...", "bindings without a parameter: t"),

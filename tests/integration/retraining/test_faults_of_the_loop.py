@@ -277,8 +277,8 @@ def ended_job(loop: Loop, run: Run) -> str:
     """How the run's job ended."""
 
     def look() -> str | None:
-        status = str(loop.client.jobs.get(run.job).status)
-        return status if status in TERMINAL else None
+        status = loop.client.jobs.get(run.job).status
+        return next((each for each in TERMINAL if each == status), None)
 
     return until(look)
 
