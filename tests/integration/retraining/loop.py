@@ -254,6 +254,9 @@ class Loop:
         client.start()
         try:
             yield poll
+            asked = poll.answered + len(poll.failed)
+            while poll.answered + len(poll.failed) < asked + 2:  # one was begun after all of it
+                time.sleep(0.01)
         finally:
             over.set()
             client.join()

@@ -113,7 +113,7 @@ def test_what_cannot_be_put_into_service_leaves_the_live_model_answering(loop: L
 
     assert (run.state, run.error and run.error.code) == ("failed", code)
     assert (loop.live(), loop.traffic(), loop.colours()) == (live, {live: 100}, {live})
-    assert poll.answered > 5
+    assert poll.answered > 0
     assert (poll.failed, poll.deployments) == ([], {live})
     tell(told, name, injected, run, "the live deployment alone", poll.answered, 0)
 
