@@ -92,7 +92,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
         {},
     ),
 }
-SLOW = {"deployment that breaks", "endpoint that takes no new traffic", "rows refused by the new model"}
+SLOW = {
+    "quota refused",
+    "deployment that breaks",
+    "endpoint that takes no new traffic",
+    "rows refused by the new model",
+}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in REFUSALS])
