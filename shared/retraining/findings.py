@@ -166,7 +166,8 @@ def _older(last_time: datetime, live: Live) -> Finding:
 
 
 def _unusable(found: Survey) -> Iterator[Finding]:
-    for (column, kind), rows in sorted(found.flaws.items(), key=lambda flaw: (-flaw[1].count, flaw[0])):
+    flaws = [(column, kind, rows) for column, kinds in found.flaws.items() for kind, rows in kinds.items()]
+    for column, kind, rows in sorted(flaws, key=lambda flaw: (-flaw[2].count, flaw[:2])):
         yield Finding(kind, f"{column} {_FLAWS[kind]} in {_counted(rows.count)}.", rows)
     if found.rejects.count:
         words = f"{_counted(found.rejects.count, 'line')} cannot be split into the header's columns."

@@ -46,7 +46,7 @@ class Counts:
     unusable: int = 0
     examples: list[Example] = field(default_factory=list)
     rejects: Finds = field(default_factory=Finds)
-    flaws: dict[tuple[str, str], Finds] = field(default_factory=dict)
+    flaws: dict[str, dict[str, Finds]] = field(default_factory=dict)  # by column and kind
     ranges: dict[str, Range] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     backwards: Finds = field(default_factory=Finds)
@@ -73,8 +73,8 @@ class Counts:
         if len(self.examples) < EXAMPLES:
             first = sorted(rows.problems)[: EXAMPLES - len(self.examples)]
             self.examples += [Example(block.lines[at], rows.problems[at]) for at in first]
-        for about, flaws in rows.flaws.items():
-            found = self.flaws.setdefault(about, Finds())
+        for (name, kind), flaws in rows.flaws.items():
+            found = self.flaws.setdefault(name, {}).setdefault(kind, Finds())
             found.add(len(flaws), (Example(block.lines[at], problem) for at, problem in flaws))
         if not rows.usable.any():
             return

@@ -200,7 +200,7 @@ class Survey:
         ordered: within each series the times of the usable rows never decrease.
         duplicate_times: usable rows whose time equals the one before them in their series; None unless `ordered`.
         ranges: by canonical name, for number columns with a usable value.
-        flaws: what makes rows unusable, by canonical name and kind (`typed.FLAWS`); a row may have several.
+        flaws: what makes rows unusable, by canonical name, then by kind (`typed.FLAWS`); a row may have several.
         rejects: the `rejected` lines.
         backwards: usable rows whose time is before that of the row before them in their series.
         repeated: the rows of `duplicate_times`; of no meaning unless `ordered`.
@@ -223,7 +223,7 @@ class Survey:
     ordered: bool
     duplicate_times: int | None
     ranges: Mapping[str, Range]
-    flaws: Mapping[tuple[str, str], Tally] = field(default_factory=dict)
+    flaws: Mapping[str, Mapping[str, Tally]] = field(default_factory=dict)
     rejects: Tally = Tally()
     backwards: Tally = Tally()
     repeated: Tally = Tally()

@@ -161,7 +161,9 @@ class _Look:
             ordered=counts.ordered,
             duplicate_times=counts.repeated.count if counts.ordered else None,
             ranges=counts.ranges,
-            flaws={about: flaw.tally() for about, flaw in counts.flaws.items()},
+            flaws={
+                name: {kind: found.tally() for kind, found in kinds.items()} for name, kinds in counts.flaws.items()
+            },
             rejects=counts.rejects.tally(),
             backwards=counts.backwards.tally(),
             repeated=counts.repeated.tally(),

@@ -19,7 +19,7 @@ SWEEP = {"method": "sweep", "space": {"trees": {"values": [100, 300]}}, "trials"
 def declare(monkeypatch: pytest.MonkeyPatch, **tuning: Any) -> None:
     """The gas dataset with this tuning."""
     tuned = GAS.model_copy(update={"tuning": Tuning.model_validate(tuning)})
-    monkeypatch.setattr("shared.retraining.reconciler.load_contract", {"gas": tuned}.__getitem__)
+    monkeypatch.setattr("shared.retraining.making.load_contract", {"gas": tuned}.__getitem__)
 
 
 def failed(run: Run) -> tuple[str, str]:

@@ -144,8 +144,8 @@ def test_everything_odd_is_told_with_its_rows() -> None:
     odd = replace(
         with_bad(2, 1, 400),
         flaws={
-            ("VolCorrected", "not_a_number"): Tally(2, (Example(7, "VolCorrected is 'x'"),)),
-            ("FechaHora", "empty"): Tally(3, (Example(9, "FechaHora is empty"),)),
+            "VolCorrected": {"not_a_number": Tally(2, (Example(7, "VolCorrected is 'x'"),))},
+            "FechaHora": {"empty": Tally(3, (Example(9, "FechaHora is empty"),))},
         },
         rejects=Tally(1, (Example(20, "3 fields, the header has 2"),)),
         backwards=Tally(1, (Example(30, "2026-01-01 00:00:00 is earlier than the row before it"),)),
@@ -188,7 +188,7 @@ def test_everything_odd_is_told_with_its_rows() -> None:
 
 def test_a_report_stays_small_whatever_is_found() -> None:
     long = Tally(10**9, tuple(Example(line, "x" * 5_000) for line in range(5)))
-    flaws = {(f"column {n}", "empty"): long for n in range(500)}
+    flaws = {f"column {n}": {"empty": long} for n in range(500)}
     report = examine(replace(ENOUGH, flaws=flaws), GAS, NONE).as_dict()
 
     assert len(report["warnings"]) == 20

@@ -42,7 +42,11 @@ def test_a_survey_tells_each_flaw_by_column_and_kind_with_its_lines() -> None:
         "2026-01-01 03:00;1;south\n2026-01-01 02:00;1;south\n"
     )
     found = survey(BytesSource("x.csv", text.encode()), contract)
-    flaws = {about: (tally.count, [each.line for each in tally.examples]) for about, tally in found.flaws.items()}
+    flaws = {
+        (name, kind): (tally.count, [each.line for each in tally.examples])
+        for name, kinds in found.flaws.items()
+        for kind, tally in kinds.items()
+    }
 
     assert flaws == {
         ("VolCorrected", "out_of_range"): (2, [3, 6]),
@@ -52,7 +56,7 @@ def test_a_survey_tells_each_flaw_by_column_and_kind_with_its_lines() -> None:
         ("VolCorrected", "empty"): (1, [8]),
         ("VolCorrected", "not_finite"): (1, [9]),
     }
-    assert found.flaws["Serie", "unknown_category"].examples[0].reason == "Serie: 'east' is none of north, south"
+    assert found.flaws["Serie"]["unknown_category"].examples[0].reason == "Serie: 'east' is none of north, south"
     assert [(each.line, each.reason) for each in found.rejects.examples] == [(7, "2 fields, the header has 3")]
     assert (found.backwards.count, [each.line for each in found.backwards.examples]) == (1, [12])
     assert (found.repeated.count, [each.line for each in found.repeated.examples]) == (1, [11])
@@ -61,7 +65,7 @@ def test_a_survey_tells_each_flaw_by_column_and_kind_with_its_lines() -> None:
 
 def test_flaws_are_counted_without_end_and_shown_five_times() -> None:
     found = look("Date;Value\n" + "2026-01-01;x\n" * 70_000 + "2026-01-01;1\n")
-    tally = found.flaws["VolCorrected", "not_a_number"]
+    tally = found.flaws["VolCorrected"]["not_a_number"]
 
     assert tally.count == 70_000
     assert [each.line for each in tally.examples] == [2, 3, 4, 5, 6]
