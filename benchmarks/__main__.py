@@ -36,14 +36,16 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.python = ensure_environment((ROOT / "aml/env/conda.yml").read_text(encoding="utf-8"), ENVIRONMENTS)
-        self.bundle = folder / "bundle.joblib"
+        self.model = folder / "model"
+        self.model.mkdir()
+        self.bundle = self.model / "bundle.joblib"
         self._ports = Ports.free()
 
     def trained(self, rows: int) -> Figures:
         """Trains, and scores a file of that many rows in the process that has retrained."""
         with self._cloud() as cloud:
             stack = Stack(cloud)
-            stack.train(self.folder)
+            stack.train(self.model)
             return stack.score(self.input(rows), "retrained.csv")
 
     @contextmanager
@@ -105,7 +107,7 @@ def _scores(path: Path) -> list[float]:
 
 def compare(bench: Bench, cloud: LocalCloud, stack: Stack, rows: int, repeats: int) -> dict[str, list[Figures]]:
     """The figures of every way with a file of that many rows, turn by turn."""
-    source, url = bench.input(rows), stack.scoring_url()
+    source = bench.input(rows)
     ways: dict[str, list[Figures]] = {name: [] for name in report.WAYS}
     for turn in range(repeats):
         out = bench.folder / f"{rows}_{turn}"
@@ -113,9 +115,11 @@ def compare(bench: Bench, cloud: LocalCloud, stack: Stack, rows: int, repeats: i
         arguments = [str(bench.bundle), str(source)]
         ways["plain"].append(run_script(bench.python, "benchmarks.plain", arguments, dict(os.environ), plain))
         ways["stack"].append(stack.score(source, f"bench_{rows}_{turn}.csv", out.with_suffix(".stack")))
-        ways["earlier"].append(
-            run_script(Path(sys.executable), "benchmarks.earlier", [url, str(source)], cloud.environment, earlier)
-        )
+        with model.server(bench.model, model.BY_SCIKIT_LEARN, workers=2) as url:
+            asked = [f"{url}/score", str(source)]
+            ways["earlier"].append(
+                run_script(Path(sys.executable), "benchmarks.earlier", asked, cloud.environment, earlier)
+            )
         told = [f"{name} {figures[-1].note or f'{figures[-1].seconds:.2f} s'}" for name, figures in ways.items()]
         print(f"{rows:>9,} rows, turn {turn + 1}: {', '.join(told)}", file=sys.stderr, flush=True)
     return ways

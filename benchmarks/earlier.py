@@ -1,4 +1,5 @@
-"""The earlier system's way: the whole file as one JSON body of records, the scored file back as `csv_base64`.
+"""The earlier system's way: the whole file as one JSON body of records to an inference server
+in which scikit-learn evaluates the forest, the scored file back as `csv_base64`.
 
 Runs in the app's environment: ``python -m benchmarks.earlier URL INPUT OUTPUT`` prints one JSON object with the seconds
 and the peak memory in bytes of the client, or the status that the endpoint answered instead of 200.

@@ -34,8 +34,8 @@ _HOUR_US = 3_600_000_000
 _TRAINING_ROWS = 8_760
 _CONTEXT_ROWS = 23
 _SIZES = (10_000, 100, 1)
-_OFF = {"DROPSCORE_COMPILED_FOREST": "off"}
-_WAYS: dict[str, Mapping[str, str]] = {"compiled": {}, "scikit-learn's walk": _OFF}
+BY_SCIKIT_LEARN = {"DROPSCORE_COMPILED_FOREST": "off"}
+_WAYS: dict[str, Mapping[str, str]] = {"compiled": {}, "scikit-learn's walk": BY_SCIKIT_LEARN}
 
 Seconds = dict[str, dict[int, list[float]]]
 """Of each way and each number of rows, one figure per turn."""
@@ -80,11 +80,11 @@ def _in_process(bundle: Path, rows: Rows, turns: int) -> Seconds:
     features = pipeline[:-1].transform(_hourly(max(_SIZES)))
     forest = pipeline.named_steps["forest"]
     compiled = Scorer(pipeline)
-    os.environ.update(_OFF)
+    os.environ.update(BY_SCIKIT_LEARN)
     try:
         walk = Scorer(pipeline)
     finally:
-        for name in _OFF:
+        for name in BY_SCIKIT_LEARN:
             del os.environ[name]
     if compiled.evaluation != "compiled":
         raise RuntimeError("Here the forest cannot be compiled; there is nothing to compare.")
@@ -105,7 +105,7 @@ def _served(folder: Path, turns: int) -> Seconds:
     with ExitStack() as stack:
         ways: dict[str, Callable[[int], Any]] = {}
         for way, environment in _WAYS.items():
-            url = stack.enter_context(_server(folder, environment))
+            url = stack.enter_context(server(folder / "model", environment))
             session = stack.enter_context(requests.Session())
             ways[way] = _asking(session, url, bodies)
         return _in_turn(ways, turns)
@@ -138,21 +138,21 @@ def _table(seconds: Seconds, beside: str) -> Iterator[str]:
 def _cold_start(folder: Path, rows: Rows, environment: Mapping[str, str]) -> float:
     body = _request(rows.take(slice(0, 100)))
     began = time.perf_counter()
-    with _server(folder, environment) as url, requests.Session() as session:
+    with server(folder / "model", environment) as url, requests.Session() as session:
         _ask(session, url, body)
         return time.perf_counter() - began
 
 
 @contextmanager
-def _server(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
-    """An inference server with one worker and the model, ready."""
+def server(model: Path, environment: Mapping[str, str], workers: int = 1) -> Iterator[str]:
+    """An inference server with the model in this folder, ready."""
     python = ensure_environment((ROOT / "aml/env/conda.yml").read_text(encoding="utf-8"), ENVIRONMENTS)
     port, health_port = free_ports(2)
     command: Sequence[str | Path] = [
-        *(python.parent / "azmlinfsrv", "--entry_script", ROOT / "aml/score.py", "--model_dir", folder / "model"),
-        *("--worker_count", "1", "--port", str(port), "--health_port", str(health_port)),
+        *(python.parent / "azmlinfsrv", "--entry_script", ROOT / "aml/score.py", "--model_dir", model),
+        *("--worker_count", str(workers), "--port", str(port), "--health_port", str(health_port)),
     ]
-    child = start("azmlinfsrv", command, log=folder / "log", env={**os.environ, **environment}, cwd=folder)
+    child = start("azmlinfsrv", command, log=model.parent / "log", env={**os.environ, **environment}, cwd=model)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: _healthy(url), child, timeout=60)
