@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     score_claim_seconds: Annotated[float, Field(gt=0)] = 300
     """How long a scoring run belongs to one instance without a sign of life; afterwards another may take it over."""
 
-    score_split_bytes: Annotated[int, Field(ge=0)] = 67_108_864
+    score_split_bytes: Annotated[int, Field(ge=0)] = 536_870_912
     """A larger text file in time order is scored in parts of about so many bytes, by many instances; 0 for never."""
 
     score_fallback: Literal["off", "bundle-when-down", "bundle-always"] = "off"
