@@ -26,9 +26,10 @@ from shared.naming import CONTAINERS
 from shared.retraining.events import WorkspaceEvent
 from shared.retraining.lifecycle import OPEN
 from shared.retraining.reconciler import Retraining
+from shared.retraining.remote import RemoteWorkspace
 from shared.retraining.retirement import Retirement
 from shared.retraining.stage import Parts
-from shared.retraining.workspace import AzureMLWorkspace, Workspace
+from shared.retraining.workspace import Workspace
 from shared.runs import RunStore
 from shared.scoring.bundle import Bundles
 from shared.scoring.files import ENDS, STATES, FileScoring
@@ -177,7 +178,7 @@ def build(settings: Settings) -> App:
         settings=settings,
         blobs=AzureBlobStore(blobs),
         queue=AzureQueue(queues, WORK_QUEUE),
-        workspace=AzureMLWorkspace(settings, identity.credential),
+        workspace=RemoteWorkspace(),
         token=identity.token,
     )
 

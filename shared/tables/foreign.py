@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Event, Timer
 from typing import IO, Any
 
 import pyarrow as pa
 
+from shared import processes
 from shared.tables.cells import ColumnRows
 from shared.tables.model import Block, Reject, TableError
 
@@ -45,25 +43,19 @@ def unpacked(container: str, file: IO[bytes]) -> Iterator[tuple[list[str], Itera
         try:
             yield reading.header(), reading.blocks()
         finally:
-            process.kill()
-            process.wait()
+            processes.end(process)
             if process.stdout is not None:
                 process.stdout.close()
 
 
 def _start(container: str, file: IO[bytes], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
-    # The path is this process's own: a worker of the Functions host has put the app's packages on it.
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, sys.path)])}
-    command = [sys.executable, "-P", "-m", "shared.unpacking", container, str(os.getpid())]
-    return subprocess.Popen(command, stdin=file, stdout=subprocess.PIPE, stderr=complaints, env=environment)
+    return processes.start("shared.unpacking", container, str(os.getpid()), stdin=file, stderr=complaints)
 
 
 class _Reading:
     def __init__(self, process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
         self._process = process
         self._complaints = complaints
-        self._late = Event()
         self._stream: Any = None
 
     def header(self) -> list[str]:
@@ -89,24 +81,16 @@ class _Reading:
         return batch, json.loads(metadata[b"about"])
 
     def _patiently(self, take: Callable[[], Any]) -> Any:
-        timer = Timer(PATIENCE_SECONDS, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            return take()
-        except (pa.ArrowException, OSError, EOFError) as error:
-            raise self._why() from error
-        finally:
-            timer.cancel()
+        with processes.ended_after(PATIENCE_SECONDS, self._process) as late:
+            try:
+                return take()
+            except (pa.ArrowException, OSError, EOFError) as error:
+                raise self._why(late=late.is_set()) from error
 
-    def _give_up(self) -> None:
-        self._late.set()
-        self._process.kill()
-
-    def _why(self) -> TableError:
+    def _why(self, *, late: bool) -> TableError:
         """What the process had against the file."""
         status = self._process.wait()
-        if self._late.is_set():
+        if late:
             return TableError("unreadable_file", "The file is damaged: reading it comes to no end.")
         self._complaints.seek(max(0, self._complaints.seek(0, os.SEEK_END) - _KEPT))
         last = self._complaints.read().decode("utf-8", "replace").strip().rpartition("\n")[2]

@@ -6,7 +6,9 @@ import base64
 import csv
 import io
 import json
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +64,15 @@ def test_a_dataset_becomes_the_live_model_step_by_step(service: Service) -> None
     assert run["smoke"]["deployment"] == run["deployment"] == "blue"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the greatest memory so far is read from /proc")
+def test_a_functions_process_that_has_retrained_stays_below_300_mb(service: Service) -> None:
+    service.drops.ended(service.early)
+    status = Path(f"/proc/{service.drops.cloud.functions.pid}/status").read_text(encoding="utf-8")
+    peak = dict(line.split(":", 1) for line in status.splitlines())["VmHWM"]
+
+    assert int(peak.split()[0]) * 1024 < 300_000_000
+
+
 def test_a_file_dropped_before_there_is_a_model_waits_for_it(service: Service) -> None:
     run = service.drops.ended(service.early)
 
@@ -84,7 +95,7 @@ def test_every_row_of_a_file_comes_back_verbatim_and_in_order(service: Service) 
     assert manifest["counts"]["rows"] == manifest["counts"]["scored"] == len(given)
     assert manifest["model"]["name"] == "iforest_gas"
     # the profile that the training job left was found, and says that the file is what was to be expected
-    assert manifest["drift"]["training_run"] == service.training["id"]
+    assert manifest["drift"]["training_run"] == manifest["model"]["training_run"]
     assert manifest["drift"]["verdict"] == "none"
     assert {"psi", "ks", "missing", "out_of_range"} <= manifest["drift"]["columns"]["VolCorrected"].keys()
 

@@ -27,8 +27,8 @@ from aml.rows import single_series
 from local.sample_data import hourly_gas, plain_csv
 from shared.composition import App
 from shared.naming import DATASETS, INCOMING, TRAINING, run_id
+from shared.retraining.azureml import AzureMLWorkspace
 from shared.retraining.lifecycle import ENDS, State
-from shared.retraining.workspace import AzureMLWorkspace
 from shared.runs import Run
 from shared.scoring.context import conform, write_table
 from shared.scoring.targets import AML_SCOPE

@@ -20,9 +20,10 @@ from aml import contract
 from local.azurite import Azurite
 from shared.errors import WorkspaceRefusedError
 from shared.naming import CONTAINERS, TRAINING
-from shared.retraining import workspace as adapter
+from shared.retraining import azureml as adapter
+from shared.retraining.azureml import AzureMLWorkspace
 from shared.retraining.trials import asked_for, outcome, why_it_failed
-from shared.retraining.workspace import AzureMLWorkspace, JobStatus, TrainingJob, Workspace
+from shared.retraining.workspace import JobStatus, TrainingJob, Workspace
 from shared.settings import Settings
 from shared.storage import AzureBlobStore, BlobStore
 from tests.fakes.blobs import FakeBlobStore

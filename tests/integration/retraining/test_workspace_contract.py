@@ -1,4 +1,4 @@
-"""One contract, held over the workspace in memory and over the real SDK against the emulator."""
+"""One contract, held over the workspace in memory and over the real SDK in its own process against the emulator."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ from local.sample_data import hourly_gas
 from shared.errors import TryAgainError, WorkspaceRefusedError
 from shared.live import LiveModels
 from shared.naming import CONTAINERS, TRAINING
+from shared.retraining.azureml import AzureMLWorkspace
+from shared.retraining.remote import RemoteWorkspace
 from shared.retraining.smoke import smoke
-from shared.retraining.workspace import AzureMLWorkspace, Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
+from shared.retraining.workspace import Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
 from shared.scoring.context import conform, write_table
 from shared.scoring.targets import AML_SCOPE, Targets
 from shared.settings import Settings
@@ -76,16 +78,18 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         if request.param == "memory":
             blobs: BlobStore = FakeBlobStore()
             fake = FakeWorkspace(blobs, metrics="train")
+            workspace: Workspace = fake
             workspaces: Callable[[], Workspace] = lambda: fake  # noqa: E731 - the other branch is one as well
         else:
             azurite: Azurite = request.getfixturevalue("azurite")
             stack.enter_context(found_by_the_sdk(request.getfixturevalue("azureml")))
             blobs = AzureBlobStore(BlobServiceClient.from_connection_string(azurite.connection_string))
+            workspace = remote = RemoteWorkspace()
+            stack.callback(remote.close)
             workspaces = lambda: AzureMLWorkspace(Settings(), DefaultAzureCredential())  # noqa: E731
         blobs.ensure_containers(CONTAINERS)
         job = TrainingJob("contract-1", "gas", "contract-run-1", "gas/contract-run-1", 0.02, {"run": "contract-run-1"})
         blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=20))
-        workspace = workspaces()
         workspace.start_training(job)
         workspace.start_training(job)
         yield Place(workspace, blobs, job, workspaces)
@@ -251,7 +255,7 @@ def test_colours_are_deployed_without_traffic_and_take_it_by_turns(place: Place)
     for colour in ("blue", "green", "green"):
         place.workspace.start_traffic(ENDPOINT, {colour: 100})
         assert traffic_once_settled(place) == {colour: 100}
-    if isinstance(place.workspace, AzureMLWorkspace):
+    if isinstance(place.workspace, RemoteWorkspace):
         it_kept_its_ways_and_answers(place, model)
     it_takes_shares_and_is_deleted_without_any(place)
 
@@ -288,13 +292,14 @@ def test_a_job_is_cancelled_once_and_again_and_one_that_is_not_there_is_fine(pla
 
 def start_and_leave(place: Place, colour: str, model: ModelVersion, run: str) -> None:
     """As a function instance that ends as soon as it has begun the deployment: its poller keeps it from nothing."""
-    if not isinstance(place.workspace, AzureMLWorkspace):
+    if not isinstance(place.workspace, RemoteWorkspace):
         place.workspace.start_deployment(ENDPOINT, colour, model, run)
         return
     model_there = f"ModelVersion({model.name!r}, {model.version!r})"
     script = (
         "from azure.identity import DefaultAzureCredential\n"
-        "from shared.retraining.workspace import AzureMLWorkspace, ModelVersion\n"
+        "from shared.retraining.azureml import AzureMLWorkspace\n"
+        "from shared.retraining.workspace import ModelVersion\n"
         "from shared.settings import Settings\n"
         "workspace = AzureMLWorkspace(Settings(), DefaultAzureCredential())\n"
         f"workspace.start_deployment({ENDPOINT!r}, {colour!r}, {model_there}, {run!r})"

@@ -28,7 +28,8 @@ from local.azurite import Azurite
 from shared.composition import App
 from shared.live import LiveModel
 from shared.naming import INCOMING, RESULTS, TRAINING
-from shared.retraining.workspace import AzureMLWorkspace, ModelVersion
+from shared.retraining.azureml import AzureMLWorkspace
+from shared.retraining.workspace import ModelVersion
 from shared.runs import Run
 from shared.scoring.targets import AML_SCOPE
 from shared.settings import Settings

@@ -15,7 +15,8 @@ _EDGES = {
     "function_app.py",
     "shared/composition.py",
     "shared/storage.py",
-    "shared/retraining/workspace.py",
+    "shared/retraining/azureml.py",
+    "shared/retraining/child.py",
 }
 """The only modules of the app that know Azure's libraries."""
 
@@ -99,6 +100,13 @@ def test_azure_is_known_at_the_edges_only() -> None:
     inside = [path for path in _files("shared") if path.relative_to(ROOT).as_posix() not in _EDGES]
 
     assert _breaches(inside, "azure", "azurefunctions", "msrest") == []
+
+
+def test_the_adapter_to_azure_ml_is_known_to_its_own_process_alone() -> None:
+    knows = ("shared/retraining/azureml.py", "shared/retraining/child.py")
+    app = [ROOT / "function_app.py", *(path for path in _files("shared") if not path.as_posix().endswith(knows))]
+
+    assert _breaches(app, "azure.ai", "shared.retraining.azureml", "shared.retraining.child") == []
 
 
 def test_tables_know_nothing_of_scoring_and_retraining_and_scoring_nothing_of_retraining() -> None:

@@ -19,14 +19,8 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError
 
 from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
-from shared.retraining.workspace import (
-    AzureMLWorkspace,
-    JobStatus,
-    ModelVersion,
-    TrainingJob,
-    progress_of_job,
-    progress_of_resource,
-)
+from shared.retraining.azureml import AzureMLWorkspace, progress_of_job, progress_of_resource
+from shared.retraining.workspace import JobStatus, ModelVersion, TrainingJob
 from shared.settings import Settings
 
 JOB = TrainingJob("gas-1", "gas", "run-1", "gas/run-1", 0.01, {"run": "run-1"})
