@@ -114,7 +114,7 @@ def health(app: App) -> Reply:
     elif dependencies["storage"]:
         for dataset in contract_names():
             live = app.live.get(dataset)
-            if live is not None:
+            if live is not None and live.scoring_uri:
                 dependencies[f"endpoint of {dataset}"] = _answers(live.scoring_uri)
     reachable = all(dependencies.values())
     words = {name: "reachable" if there else "unreachable" for name, there in dependencies.items()}

@@ -12,7 +12,10 @@ from shared.storage import ABSENT, BlobStore
 
 
 class LiveModel(BaseModel):
-    """The model that answers for a dataset, and where: `scoring_uri` with the header that pins `deployment`."""
+    """The model that answers for a dataset, and where: `scoring_uri` with the header that pins `deployment`.
+
+    A model that was put into service without an endpoint (`SCORE_FALLBACK=bundle-always`) has '' for these three.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -136,7 +136,8 @@ class Settings(BaseSettings):
     """A larger text file in time order is scored in parts of about so many bytes, by many instances; 0 for never."""
 
     score_fallback: Literal["off", "bundle-when-down", "bundle-always"] = "off"
-    """Who scores where no endpoint answers: nobody, the live model's bundle in process, or always the bundle."""
+    """Who scores where no endpoint answers: nobody, the live model's bundle in process, or always the bundle, with no
+    endpoint to pay for."""
 
     score_inline_max_bytes: Annotated[int, Field(ge=1)] = 10_000_000
     """Largest body that is scored at once by HTTP; a larger table goes through `incoming`."""

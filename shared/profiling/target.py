@@ -33,8 +33,10 @@ def choose(asked: Asked, live: LiveModel | None, endpoint_url: str | None) -> Ta
             the live one.
     """
     url = asked.url or endpoint_url or (live.scoring_uri if live else None)
-    if url is None:
-        raise InvalidInputError("no_target", "No model of the dataset is in service: name an endpoint with --url.")
+    if not url:
+        raise InvalidInputError(
+            "no_target", "No model of the dataset is in service at an endpoint: name one with --url."
+        )
     ours = live is not None and url == live.scoring_uri
     deployment = asked.deployment or (live.deployment if ours and live else None)
     idle = ours and live is not None and deployment != live.deployment

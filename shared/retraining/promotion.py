@@ -16,10 +16,16 @@ class Promotion(Stage):
     """The steps of the states `registered` and `deploying`."""
 
     def choose_colour(self, held: Held) -> Held | None:
-        """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none."""
+        """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none.
+
+        Where the bundle is to answer in any case, there is neither: no endpoint is paid for.
+        """
         run = held.run
         if not self._slot.take(run):
             return None
+        if self._settings.score_fallback == "bundle-always":
+            nowhere: dict[str, None] = {"endpoint": None, "deployment": None}
+            return self._move(held, State.DEPLOYING, "no endpoint: the bundle answers in the app", **nowhere)
         name = self._settings.endpoint_name(run.dataset)
         endpoint = self._workspace.endpoint(name)
         broken = endpoint is not None and endpoint.progress in ("failed", "canceled") and not endpoint.traffic
@@ -62,8 +68,10 @@ class Promotion(Stage):
     def deploy(self, held: Held) -> Held | None:
         """Starts the deployment, and moves on once it is ready."""
         run = held.run
+        if run.endpoint is None:
+            return self._move(held, State.VERIFYING)
         contract = load_contract(run.dataset)
-        endpoint, colour = run.endpoint or "", run.deployment or ""
+        endpoint, colour = run.endpoint, run.deployment or ""
         deployment = self._workspace.deployment(endpoint, colour)
         if deployment is not None and deployment.progress == "under way":
             return None

@@ -135,12 +135,12 @@ class Retirement:
         return {version for version in [*others[-1:], *(r.model_version for r in [*deployed, *under_way])] if version}
 
     def _deployments(self, endpoint: str) -> list[Deployment]:
-        found = [self._workspace.deployment(endpoint, colour) for colour in _COLOURS]
+        found = [self._workspace.deployment(endpoint, colour) for colour in _COLOURS] if endpoint else []
         return [each for each in found if each is not None]
 
     def _delete_idle_deployments(self, dataset: str) -> None:
         live = self._live.get(dataset)
-        endpoint = self._workspace.endpoint(live.endpoint) if live is not None else None
+        endpoint = self._workspace.endpoint(live.endpoint) if live is not None and live.endpoint else None
         if live is None or endpoint is None:
             return
         before = self._clock() - timedelta(hours=self._settings.retire_idle_deployment_hours)

@@ -16,10 +16,8 @@ _PATIENCE_SECONDS = 10
 """How long a request is repeated: a deployment that is not quite there yet is asked again with the next look."""
 
 
-def smoke(
-    targets: Targets, contract: DatasetContract, url: str, deployment: str, version: str, rows: bytes
-) -> dict[str, Any]:
-    """Scores some rows of the training data (an Arrow stream) with the deployment; returns what the record keeps.
+def smoke(targets: Targets, contract: DatasetContract, target: Target, version: str, rows: bytes) -> dict[str, Any]:
+    """Scores some rows of the training data (an Arrow stream) at the target; returns what the record keeps.
 
     Raises:
         WorkspaceRefusedError: ``smoke_failed``, a row was refused, its answer is missing or not finite, or another
@@ -27,8 +25,9 @@ def smoke(
         TryAgainError: the deployment does not answer at the moment.
     """
     table = conform(read_table(rows), contract)
-    conversation = Conversation(deployment=deployment)
-    with closing(targets.connect(Target(url, deployment), patience=_PATIENCE_SECONDS)) as client:
+    conversation = Conversation(deployment=target.deployment)
+    who = f"The new deployment {target.deployment}" if target.deployment else "The new model's bundle"
+    with closing(targets.connect(target, patience=_PATIENCE_SECONDS)) as client:
         scorer = Scorer(client, contract, conversation, in_flight=1)
         (scored,) = scorer.score([table], no_rows(contract))
     unusable = [row for row in scored.predictions.to_pylist() if not all(map(_sound, row.values()))]
@@ -36,13 +35,13 @@ def smoke(
         why = next(iter(scored.refused.values()), "answers are missing or not finite")
         raise WorkspaceRefusedError(
             "smoke_failed",
-            f"The new deployment {deployment} could not score {max(len(scored.refused), len(unusable))} of "
+            f"{who} could not score {max(len(scored.refused), len(unusable))} of "
             f"{table.num_rows} rows of its own training data: {why}",
         )
     if conversation.version not in ("", version):
         raise WorkspaceRefusedError(
             "smoke_failed",
-            f"Version {conversation.version} answered at {deployment}, where version {version} should be.",
+            f"{who} answered as version {conversation.version}, where version {version} should be.",
         )
     return {"rows": table.num_rows, "requests": conversation.requests, "deployment": conversation.deployment}
 

@@ -48,7 +48,8 @@ class Undo(Stage):
 
     def _roll_back(self, held: Held) -> bool:
         """All traffic to the live model, where the run had begun to take it."""
-        run, endpoint = held.run, self._workspace.endpoint(held.run.endpoint or "")
+        run = held.run
+        endpoint = self._workspace.endpoint(run.endpoint) if run.endpoint else None
         if endpoint is None:
             return True
         home = self._home(run.dataset, endpoint)

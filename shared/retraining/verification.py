@@ -15,6 +15,7 @@ from shared.retraining.smoke import smoke
 from shared.retraining.stage import Parts, Stage, UnfitError, VanishedError
 from shared.retraining.workspace import Endpoint
 from shared.runs import Held
+from shared.scoring.targets import Target
 
 
 class Verification(Stage):
@@ -29,14 +30,14 @@ class Verification(Stage):
         """The next thing that is due of: a smoke request, the replay, the shares of traffic, the live record."""
         run = held.run
         contract = load_contract(run.dataset)
+        if run.endpoint is None:
+            return self._verify_bundle(held, contract)
         endpoint = self._deployed(held)
         if endpoint.progress == "under way":
             return None
         if run.smoke is None:
-            rows = self._sample(held)
-            answered = smoke(
-                self._targets, contract, endpoint.scoring_uri, run.deployment or "", run.model_version or "", rows
-            )
+            target = Target(endpoint.scoring_uri, run.deployment)
+            answered = smoke(self._targets, contract, target, run.model_version or "", self._sample(held))
             return self._runs.save(held, run.model_copy(update={"smoke": answered}))
         quick = bool((run.activated or {}).get("reused"))
         if run.replay is None and not quick:
@@ -46,6 +47,17 @@ class Verification(Stage):
         if run.activated is None and run.replay is not None and not run.replay["promote"]:
             raise UnfitError("replay_unfit", "; ".join(run.replay["reasons"]))
         return self._take_traffic(held, contract, endpoint, quick)
+
+    def _verify_bundle(self, held: Held, contract: DatasetContract) -> Held:
+        """A model without an endpoint: its bundle must answer, and is in service from then on."""
+        run = held.run
+        if run.smoke is None:
+            version = run.model_version or ""
+            target = Target("", None, contract.model_name, version, run.maker, run.dataset)
+            answered = smoke(self._targets, contract, target, version, self._sample(held))
+            return self._runs.save(held, run.model_copy(update={"smoke": answered}))
+        self._promote(held, contract, None)
+        return self._move(held, State.LIVE, "without an endpoint")
 
     def _deployed(self, held: Held) -> Endpoint:
         """The endpoint, with the run's deployment behind it."""
@@ -97,7 +109,7 @@ class Verification(Stage):
         """The last rows that the model was trained on."""
         return self._blobs.get(TRAINING, f"{held.run.dataset}/{held.run.maker}/sample.arrow")[0]
 
-    def _promote(self, held: Held, contract: DatasetContract, endpoint: Endpoint) -> None:
+    def _promote(self, held: Held, contract: DatasetContract, endpoint: Endpoint | None) -> None:
         """Writes the live record, once."""
         run = held.run
         live, live_etag = self._live.held(run.dataset)
@@ -106,9 +118,9 @@ class Verification(Stage):
             model=contract.model_name,
             version=run.model_version or "",
             run=run.maker,
-            endpoint=endpoint.name,
+            endpoint=endpoint.name if endpoint else "",
             deployment=run.deployment or "",
-            scoring_uri=endpoint.scoring_uri,
+            scoring_uri=endpoint.scoring_uri if endpoint else "",
             since=self._clock(),
         )
         if live is not None and live == promoted.model_copy(update={"since": live.since}):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from shared.errors import NoLiveModelError
+from shared.errors import EndpointUnavailableError, NoLiveModelError
 from shared.live import LiveModels
 from shared.scoring.bundle import BundleClient, Bundles, FallbackClient
 from shared.scoring.endpoint import EndpointClient
@@ -67,15 +67,25 @@ class Targets:
                 f"Drop a training set into datasets/{dataset}/ to train one.",
                 dataset=dataset,
             )
-        return Target(live.scoring_uri, live.deployment, live.model, live.version, live.run, dataset)
+        return Target(live.scoring_uri, live.deployment or None, live.model, live.version, live.run, dataset)
 
     def connect(self, target: Target, *, patience: float | None = None) -> Client:
-        """Whoever answers for the target under `SCORE_FALLBACK`; close it after use."""
+        """Whoever answers for the target under `SCORE_FALLBACK`; close it after use.
+
+        Raises:
+            EndpointUnavailableError: ``endpoint_missing``, the model has no endpoint and its bundle must not answer.
+        """
         chosen = self._settings.score_fallback
         if chosen == "off" or self._bundles is None or not target.dataset:
+            if not target.url:
+                raise EndpointUnavailableError(
+                    "endpoint_missing",
+                    f"Version {target.version} of {target.model} was put into service without an endpoint, and "
+                    "SCORE_FALLBACK does not let its bundle answer. Set bundle-always, or activate the version again.",
+                )
             return self._endpoint(target, patience)
         opened = partial(self._bundles.service, target.dataset, target.run, target.model, target.version)
-        if chosen == "bundle-always":
+        if chosen == "bundle-always" or not target.url:
             return BundleClient(opened)
         return FallbackClient(self._endpoint(target, patience), BundleClient(opened))
 

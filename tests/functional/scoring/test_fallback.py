@@ -216,3 +216,35 @@ def test_a_bundle_is_opened_once_for_many_files_and_anew_for_another_model(
     assert bundles.service("gas", TRAINING_RUN, MODEL, VERSION) is opened
     with pytest.raises(EndpointUnavailableError):
         bundles.service("gas", "another run", MODEL, "8")
+
+
+@pytest.mark.parametrize("fallback", ["bundle-when-down", "bundle-always"])
+def test_a_model_without_an_endpoint_is_answered_for_by_its_bundle(
+    endpoint: FakeEndpoint, bundle: bytes, fallback: str
+) -> None:
+    expected = World.build(endpoint).scored("gas/x.csv", _FILE)
+    world = _without_endpoint(_world(endpoint, bundle, score_fallback=fallback))
+    endpoint.mood = refusal(503)
+
+    run = world.score("gas/x.csv", _FILE)
+
+    assert run.state == "completed", run.error
+    assert world.result("gas/x_scored.csv") == expected
+    assert world.manifest(run)["model"]["deployment"] is None
+
+
+def test_a_model_without_an_endpoint_waits_where_its_bundle_must_not_answer(
+    endpoint: FakeEndpoint, bundle: bytes
+) -> None:
+    world = _without_endpoint(_world(endpoint, bundle))
+
+    run = world.score("gas/x.csv", _FILE)
+
+    assert (run.state, run.error and run.error.code) == ("waiting", "endpoint_missing")
+
+
+def _without_endpoint(world: World) -> World:
+    live, etag = world.app.live.held("gas")
+    assert live is not None
+    world.app.live.put(live.model_copy(update={"endpoint": "", "deployment": "", "scoring_uri": ""}), etag)
+    return world

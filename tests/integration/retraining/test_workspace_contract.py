@@ -35,7 +35,7 @@ from shared.retraining.remote import RemoteWorkspace
 from shared.retraining.smoke import smoke
 from shared.retraining.workspace import Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
 from shared.scoring.context import conform, write_table
-from shared.scoring.targets import AML_SCOPE, Targets
+from shared.scoring.targets import AML_SCOPE, Target, Targets
 from shared.settings import Settings
 from shared.storage import AzureBlobStore, BlobStore
 from tests.fakes.blobs import FakeBlobStore
@@ -325,12 +325,12 @@ def it_kept_its_ways_and_answers(place: Place, model: ModelVersion) -> None:
     targets = Targets(settings, LiveModels(place.blobs), lambda fresh: credential.get_token(AML_SCOPE).token)
     rows = write_table(table(days=1))
     for colour in ("blue", "green"):
-        answered = smoke(targets, GAS, endpoint.scoring_uri, colour, model.version, rows)
+        answered = smoke(targets, GAS, Target(endpoint.scoring_uri, colour), model.version, rows)
         assert answered == {"rows": 24, "requests": 1, "deployment": colour}
     with pytest.raises(TryAgainError):
-        smoke(targets, GAS, endpoint.scoring_uri, "red", model.version, rows)
+        smoke(targets, GAS, Target(endpoint.scoring_uri, "red"), model.version, rows)
     with pytest.raises(WorkspaceRefusedError, match="where version 17 should be"):
-        smoke(targets, GAS, endpoint.scoring_uri, "blue", "17", rows)
+        smoke(targets, GAS, Target(endpoint.scoring_uri, "blue"), "17", rows)
 
 
 def test_an_archived_version_is_hidden_and_its_number_stays_taken(place: Place) -> None:
