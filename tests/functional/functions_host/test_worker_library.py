@@ -93,7 +93,7 @@ def test_a_sample_app_is_the_same_to_the_worker_and_to_this_host(
     of_host = drive_host(app, port, settings, tmp_path / "host.log")
     of_worker = drive_worker(app, f"http://localhost:{port}/api/health", settings)
 
-    assert set(by_name(of_worker)) == {"health", "score", "reconcile", "done"}
+    assert set(by_name(of_worker)) == {"health", "score", "reconcile", "done", "noticed"}
     assert by_name(of_host) == by_name(of_worker)
     assert of_host["answer"] == of_worker["answer"]
     assert of_host["answer"]["status"] == 203
