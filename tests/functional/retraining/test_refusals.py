@@ -137,7 +137,12 @@ FAILURES: list[tuple[Callable[[World], None], str, str | None, str]] = [
     (unmeasured, "rejected", None, "recall could not be measured"),
     (deployment_fails, "failed", "deployment_failed", "green of dropscore-gas did not get ready"),
     (smoke_is_not_finite, "failed", "smoke_failed", "could not score 50 of 50 rows of its own training data"),
-    (another_version_answers, "failed", "smoke_failed", "The new deployment green answered as version 17, where version 2 should be."),
+    (
+        another_version_answers,
+        "failed",
+        "smoke_failed",
+        "The new deployment green answered as version 17, where version 2 should be.",
+    ),
     (refused, "failed", "workspace_refused", "no quota"),
 ]
 
