@@ -29,10 +29,12 @@ class Undo(Stage):
         return todo[action](held)
 
     def _cancel_job(self, held: Held) -> bool:
-        """The one on record, and the one that may have been started since."""
+        """The one that may have been started since the record, then the one on record: where that has ended, a refusal
+        must not keep the other going."""
         run = held.run
-        for name in {run.job, job_name(run, self._live.get(run.dataset))} - {None}:
-            self._workspace.cancel_job(str(name))
+        for name in dict.fromkeys((job_name(run, self._live.get(run.dataset)), run.job)):
+            if name is not None:
+                self._workspace.cancel_job(name)
         return True
 
     def _remove_deployment(self, held: Held) -> bool:
