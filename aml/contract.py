@@ -69,10 +69,12 @@ class Column(_Declared):
 
 
 class PredictionColumn(_Declared):
-    """One column that the model answers for every row."""
+    """One column that the model answers for every row; `in_file` says whether scored files have it too, or the app
+    alone is told."""
 
     name: str = Field(min_length=1)
     type: Literal["integer", "number", "text"]
+    in_file: bool = True
 
 
 class TrainingRules(_Declared):
@@ -140,6 +142,10 @@ class DatasetContract(_Declared):
         contamination: share of the training rows expected to be anomalous, 0 < contamination <= 0.5.
         context_rows: rows of the same series just before a row that its features depend on.
         predictions: the columns that the model answers, in this order.
+        language: of the words in the column `reason` and in the report.
+        timezone: IANA name of the zone whose local clock the times are on; None: a clock that knows no summer time.
+        holidays: country, as ISO 3166 has it, or country and subdivision (`ES-MD`), whose public holidays count as
+            such; None: there are none.
         tuning: whether and how the model's parameters are searched for.
         replay: what is asked of a new model's answers to recent files.
     """
@@ -154,6 +160,9 @@ class DatasetContract(_Declared):
     contamination: float = Field(gt=0, le=0.5)
     context_rows: int = Field(ge=0)
     predictions: tuple[PredictionColumn, ...]
+    language: Literal["en", "es"] = "en"
+    timezone: str | None = None
+    holidays: str | None = Field(default=None, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
     training: TrainingRules
     tuning: Tuning = Tuning()
     gate: tuple[GateRule, ...] = ()

@@ -1,0 +1,1 @@
+"""What is strange about a row of a series, how strange, and of which kind."""
