@@ -9,6 +9,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 	&& echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Where a shell forbids compiled files, as in many containers, each of the many processes would compile its libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
+# Test modules run side by side on so many processes, each with servers of its own; 0: in one process, for a debugger.
+WORKERS ?= 2
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +31,10 @@ test: setup ## lint, type-check and run every test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo 'Not formatted: run `ruff format .`'; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 test-slow: setup ## run the long sweeps
-	@$(BIN)/python -m pytest -m slow $(PYTEST)
+	@$(BIN)/python -m pytest -m slow $(SIDE_BY_SIDE) $(PYTEST)
 
 up: setup ## bring the local cloud up and keep it in the foreground
 	@exec $(BIN)/python -m local.up $(UP)

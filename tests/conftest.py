@@ -14,6 +14,18 @@ from local.processes import free_ports
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
+_FARTHEST_FIRST = ("e2e", "integration", "functional", "unit")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long modules first, so that several workers end together; within a distance the order stays random."""
+
+    def distance(item: pytest.Item) -> int:
+        return _FARTHEST_FIRST.index(item.path.relative_to(config.rootpath / "tests").parts[0])
+
+    items.sort(key=distance)
+
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:

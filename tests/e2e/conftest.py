@@ -72,7 +72,7 @@ def until(look: Callable[[], Any], good: Callable[[Any], bool], what: str) -> An
     raise AssertionError(f"{what}: still {seen}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def drops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drops]:
     """The running cloud."""
     folder: Path = tmp_path_factory.mktemp("cloud")
@@ -93,7 +93,7 @@ class Service:
     training: dict[str, Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(drops: Drops) -> Service:
     """Drops a file, sees it wait, drops a dataset, and sees its model go live."""
     readings = hourly_gas(datetime(2025, 1, 1), 60, seed=3)  # noqa: DTZ001 - meters write local wall-clock time

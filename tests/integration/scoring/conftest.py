@@ -176,13 +176,6 @@ def faulty(azureml: AzureMLEmulator, azurite: Azurite, tmp_path_factory: pytest.
         client.online_endpoints.begin_delete(ENDPOINT).result()
 
 
-@pytest.fixture(autouse=True)
-def sound(faulty: Faulty) -> Iterator[None]:
-    """No fault outlives its test."""
-    yield
-    faulty.order()
-
-
 def _bundle(service: BlobServiceClient, colour: str, *, seed: int, folder: Path) -> str:
     """Fits a small model and leaves its bundle where a training run would have; returns the model's path."""
     gas = load_contract("gas")

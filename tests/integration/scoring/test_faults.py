@@ -62,6 +62,13 @@ _FAULTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def sound(faulty: Faulty) -> Iterator[None]:
+    """No fault outlives its test."""
+    yield
+    faulty.order()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(faulty: Faulty) -> bytes:
     """The scored file when nothing goes wrong."""
