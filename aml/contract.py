@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from aml.spaces import Choice as Choice  # the app knows the contract alone, and finds its parts here
 from aml.spaces import Tuning as Tuning
@@ -145,7 +146,8 @@ class DatasetContract(_Declared):
         language: of the words in the column `reason` and in the report.
         timezone: IANA name of the zone whose local clock the times are on; None: a clock that knows no summer time.
         holidays: country, as ISO 3166 has it, or country and subdivision (`ES-MD`), whose public holidays count as
-            such; None: there are none.
+            such; None: there are none. Which of them the holidays library knows is found out by training, which alone
+            has it, and by a test of every declared contract.
         tuning: whether and how the model's parameters are searched for.
         replay: what is asked of a new model's answers to recent files.
     """
@@ -187,6 +189,17 @@ class DatasetContract(_Declared):
             raise ValueError("a column is declared twice")
         self.tuning.require_fits(self.task)
         return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, timezone: str | None) -> str | None:
+        if timezone is None:
+            return None
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder of zones is an OSError
+            raise ValueError(f"there is no time zone {timezone!r}") from error
+        return timezone
 
     def column(self, name: str) -> Column:
         """The declared column of this canonical name; KeyError when there is none."""

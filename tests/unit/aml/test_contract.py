@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aml.contract import Column, ContractError, DatasetContract, contract_names, load_contract, normalise
+from aml.detection.calendar import Calendar
 
 _GAS = load_contract("gas")
 _NAMES = [(column.name, label) for column in _GAS.columns for label in (column.name, *column.aliases)]
@@ -82,6 +83,20 @@ def test_every_declared_contract_loads_and_survives_a_round_trip_through_json() 
         assert DatasetContract.model_validate_json(contract.model_dump_json()) == contract
 
 
+def test_zones_and_holidays_of_every_declared_contract_are_known() -> None:
+    for name in contract_names():
+        contract = load_contract(name)
+        calendar = Calendar.of(contract.timezone, contract.holidays)
+        assert (len(calendar.holidays) > 0) == (contract.holidays is not None)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Madrid", "UTC", "America/Argentina/Buenos_Aires", "Asia/Kathmandu"])
+def test_a_zone_may_be_declared(zone: str) -> None:
+    declared = {**_GAS.model_dump(), "timezone": zone, "holidays": "ES-MD"}
+
+    assert DatasetContract.model_validate(declared).timezone == zone
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -91,6 +106,12 @@ def test_every_declared_contract_loads_and_survives_a_round_trip_through_json() 
         ({"columns": [*_GAS.model_dump()["columns"], _GAS.model_dump()["columns"][0]]}, "declared twice"),
         ({"contamination": 0.6}, "contamination"),
         ({"minimum_rows": 3}, "minimum_rows"),
+        ({"timezone": "Europe/Atlantis"}, "no time zone 'Europe/Atlantis'"),
+        ({"timezone": "Europe"}, "no time zone 'Europe'"),
+        ({"timezone": ""}, "no time zone ''"),
+        ({"timezone": "../UTC"}, "no time zone"),
+        ({"holidays": "Spain"}, "holidays"),
+        ({"holidays": "es"}, "holidays"),
     ],
 )
 def test_contract_that_contradicts_itself_does_not_load(change: dict[str, Any], why: str) -> None:
