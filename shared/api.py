@@ -27,6 +27,7 @@ from shared.retraining.activation import metrics_of
 from shared.retraining.lifecycle import State
 from shared.runs import Run
 from shared.scoring.files import STATES as SCORING_STATES
+from shared.scoring.univariate import mode_of, question
 from shared.storage import BlobInfo
 from shared.tables import BytesSource, RecordsSource, Source
 from shared.version import VERSION
@@ -155,7 +156,7 @@ def train(app: App, dataset: str, request: Request) -> Reply:
 
 
 def score(app: App, dataset: str, request: Request) -> Reply:
-    """A table in the body is scored at once; a blob that the body names is scored by a run."""
+    """A table in the body is scored at once, a series too (docs/migration.md); a blob that the body names, by a run."""
     contract = _contract(dataset)
     if len(request.body) > app.settings.score_inline_max_bytes:
         raise InvalidInputError(
@@ -167,6 +168,9 @@ def score(app: App, dataset: str, request: Request) -> Reply:
         body = _json_object(request.body)
         if "blob" in body:
             return _score_blob(app, dataset, body["blob"])
+        mode = None if "data" in body else mode_of(request.query.get("mode"), body)
+        if mode is not None:
+            return as_json(200, app.inline.detect(contract, question(mode, body)))
         source: Source = RecordsSource(_records(body))
     elif request.media_type in _FILE_NAMES:
         source = BytesSource(_FILE_NAMES[request.media_type], request.body)
@@ -287,7 +291,9 @@ def _json_object(body: bytes) -> dict[str, Any]:
 def _records(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     data = body.get("data")
     if not isinstance(data, list) or not all(isinstance(record, dict) for record in data):
-        raise InvalidInputError("bad_json", 'The body must hold "data", a list of records, or "blob", a name.')
+        raise InvalidInputError(
+            "bad_json", 'The body must hold "data", a list of records, "series", one of points, or "blob", a name.'
+        )
     return data
 
 

@@ -14,7 +14,8 @@
         ├── StorageUnavailableError
         └── ConflictError           somebody else moved the same record first
 
-Every error carries a stable `code` (snake_case, documented in docs/operations.md), a `message` in words for the person
+Every error carries a stable `code` (snake_case, but for codes of Azure's Anomaly Detector; documented in
+docs/operations.md), a `message` in words for the person
 who reads the run record, and in `where` what it concerns (blob, row, status, request id).
 """
 

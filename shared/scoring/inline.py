@@ -18,6 +18,8 @@ from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.table import ScoredChunk, TableScoring, prediction_names
 from shared.scoring.targets import Targets
+from shared.scoring.univariate import Question
+from shared.scoring.univariate_answer import answer
 from shared.settings import Settings
 from shared.tables import RecordsSource, Source, Survey, render_header, scored_header, survey
 
@@ -42,13 +44,17 @@ class InlineScoring:
         self._history = history
         self._targets = targets
 
-    def score(self, contract: DatasetContract, source: Source) -> InlineAnswer:
-        """Scores the table; raises what a file's run would end with, and `NoLiveModelError` rather than wait."""
+    def score(self, contract: DatasetContract, source: Source, *, alone: bool = False) -> InlineAnswer:
+        """Scores the table; raises what a file's run would end with, and `NoLiveModelError` rather than wait.
+
+        Args:
+            alone: the table stands for itself: nothing that is known from before it is its context.
+        """
         found = survey(source, contract)
         target = self._targets.find(contract.name)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         before = pa.table({})
-        place = place_of(source.name, contract, source, found)
+        place = None if alone else place_of(source.name, contract, source, found)
         if place is not None:
             before = self._history.before(contract, place)
         patience = min(_PATIENCE_SECONDS, self._settings.score_patience_seconds)
@@ -80,6 +86,12 @@ class InlineScoring:
                 "scored_by": conversation.scored_by,
             },
         )
+
+    def detect(self, contract: DatasetContract, question: Question) -> dict[str, Any]:
+        """Answers a request of the retired Azure Anomaly Detector; raises what `score` raises."""
+        scored = self.score(contract, RecordsSource(question.records(contract)), alone=True).body
+        answered = {name: scored[name] for name in ("model", "scored_by")}
+        return answer(question, scored["predictions"], contract) | answered
 
 
 def _given(source: Source, found: Survey, chunks: Sequence[ScoredChunk]) -> list[Mapping[str, object]]:

@@ -117,3 +117,19 @@ def test_the_version_is_one() -> None:
     here = re.search(r'^VERSION = "(.+)"$', (ROOT / "shared/version.py").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert version and here and version[1] == here[1]
+
+
+def test_the_migration_has_every_field_and_code_of_the_service_that_it_is_from() -> None:
+    text = (ROOT / "docs/migration.md").read_text(encoding="utf-8")
+    rows = "".join(line for line in text.splitlines(keepends=True) if line.startswith("|"))
+    asked = "series timestamp value granularity customInterval period maxAnomalyRatio sensitivity imputeMode"
+    asked += " imputeFixedValue stableTrendWindow threshold"
+    answered = "expectedValues expectedValue upperMargins upperMargin lowerMargins lowerMargin isAnomaly severity"
+    answered += " isNegativeAnomaly isPositiveAnomaly period suggestedWindow isChangePoint confidenceScores"
+    source = (ROOT / "shared/scoring/univariate.py").read_text(encoding="utf-8")
+    refused = set(re.findall(r'UnivariateError\(\s*"(\w+)"', source))
+
+    assert [name for name in (asked + " " + answered).split() if not re.search(rf"\b{name}`", rows)] == []
+    assert len(refused) == 10
+    assert [code for code in refused if f"`{code}`" not in rows or f"`{code}`" not in OPERATIONS] == []
+    assert "docs/migration.md" in README
