@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -50,9 +51,10 @@ class Calendar:
     skipped: Times
     repeated: Times
 
-    @classmethod
-    def of(cls, timezone: str | None = None, holidays: str | None = None) -> Calendar:
-        """The calendar of a contract.
+    @staticmethod
+    @cache
+    def of(timezone: str | None = None, holidays: str | None = None) -> Calendar:
+        """The calendar of a contract; made once in a process, for one is as good as another.
 
         Args:
             timezone: IANA name; None: a clock that is never changed.
@@ -63,7 +65,7 @@ class Calendar:
             UnknownHolidaysError: there is no such country or subdivision.
         """
         skipped, repeated = _changes(timezone) if timezone else ([], [])
-        return cls(_holidays(holidays) if holidays else np.empty(0, np.int64), _table(skipped), _table(repeated))
+        return Calendar(_holidays(holidays) if holidays else np.empty(0, np.int64), _table(skipped), _table(repeated))
 
     def day_type(self, time: Times) -> Codes:
         """0 for a Monday to 6 for a Sunday, and `HOLIDAY` for a public holiday on whatever day; shape of `time`."""

@@ -50,11 +50,6 @@ _CLOCKS = st.datetimes(_clock(1970, 1, 1), _clock(2100, 12, 31, 23, 59, 59))
 _INTERVALS = st.integers(MINUTE_US, DAY_US)
 
 
-@cache
-def _calendar(zone: str | None, place: str | None = None) -> Calendar:
-    return Calendar.of(zone, place)
-
-
 def _times(*clocks: datetime) -> Times:
     return np.array([(clock - _EPOCH) // timedelta(microseconds=1) for clock in clocks], dtype=np.int64)
 
@@ -68,7 +63,7 @@ def _occurrences(clock: datetime, zone: ZoneInfo) -> int:
 
 @pytest.mark.parametrize("zone", _ZONES)
 def test_occurrences_of_every_change_of_the_clock_are_those_of_zoneinfo(zone: str) -> None:
-    calendar, known = _calendar(zone), ZoneInfo(zone)
+    calendar, known = Calendar.of(zone), ZoneInfo(zone)
     edges = np.r_[calendar.skipped.ravel(), calendar.repeated.ravel()]
     around = np.concatenate([edges + shift for shift in (-DAY_US, -1, 0, 1, 29 * MINUTE_US, DAY_US)])
     clocks = [_EPOCH + timedelta(microseconds=int(time)) for time in around]
@@ -83,7 +78,7 @@ def test_no_change_of_the_clock_from_1970_to_2100_is_overlooked(zone: str) -> No
     offsets = [day.replace(tzinfo=known).utcoffset() for day in days]
     moved = {day.date() for day, a, b in zip(days, offsets, offsets[1:], strict=False) if a != b}
 
-    calendar = _calendar(zone)
+    calendar = Calendar.of(zone)
     starts = [_EPOCH + timedelta(microseconds=int(t)) for t in np.r_[calendar.skipped[:, 0], calendar.repeated[:, 0]]]
 
     assert len(moved) > 100 or zone in {
@@ -102,7 +97,7 @@ def test_no_change_of_the_clock_from_1970_to_2100_is_overlooked(zone: str) -> No
 
 @given(st.sampled_from(_ZONES), _CLOCKS)
 def test_occurrences_of_any_time_are_those_of_zoneinfo(zone: str, clock: datetime) -> None:
-    assert _calendar(zone).occurrences(_times(clock)).tolist() == [_occurrences(clock, ZoneInfo(zone))]
+    assert Calendar.of(zone).occurrences(_times(clock)).tolist() == [_occurrences(clock, ZoneInfo(zone))]
 
 
 @given(_CLOCKS, st.sampled_from([None, "ES", "ES-MD", "US"]))
@@ -111,7 +106,7 @@ def test_day_type_is_the_weekday_but_for_holidays(clock: datetime, place: str | 
 
     expected = HOLIDAY if clock.date() in free else clock.weekday()
 
-    assert _calendar(None, place).day_type(_times(clock)).tolist() == [expected]
+    assert Calendar.of(None, place).day_type(_times(clock)).tolist() == [expected]
 
 
 @cache
@@ -122,7 +117,7 @@ def _dates(place: str) -> frozenset[date]:
 
 @given(_CLOCKS, _INTERVALS)
 def test_slots_cut_the_day_from_midnight_and_the_week_by_types_of_days(clock: datetime, interval: int) -> None:
-    calendar, time = _calendar(None, "ES"), _times(clock)
+    calendar, time = Calendar.of(None, "ES"), _times(clock)
     midnight = _times(datetime.combine(clock.date(), datetime.min.time()))[0]
 
     slot, slots = int(slot_of_day(time, interval)[0]), slots_per_day(interval)
@@ -138,7 +133,7 @@ def test_slots_cut_the_day_from_midnight_and_the_week_by_types_of_days(clock: da
 def test_times_before_1970_have_their_weekday_and_slot_too(time: int) -> None:
     clock, times = _EPOCH + timedelta(microseconds=time), np.array([time])
 
-    assert _calendar("Europe/Madrid").day_type(times).tolist() == [clock.weekday()]
+    assert Calendar.of("Europe/Madrid").day_type(times).tolist() == [clock.weekday()]
     assert slot_of_day(times, _HOUR_US).tolist() == [clock.hour]
 
 
@@ -149,7 +144,7 @@ def test_an_interval_is_between_a_minute_and_a_day(interval: int) -> None:
 
 
 def test_rows_of_a_day_when_summer_begins_and_ends_miss_nothing() -> None:
-    calendar = _calendar("Europe/Madrid")
+    calendar = Calendar.of("Europe/Madrid")
     spring = _times(*(_clock(2026, 3, 29, hour) for hour in (0, 1, 3, 4)))
     autumn = _times(*(_clock(2026, 10, 25, hour) for hour in (1, 2, 2, 3)))
 
@@ -162,14 +157,14 @@ def test_rows_of_a_day_when_summer_begins_and_ends_miss_nothing() -> None:
 @given(st.sampled_from(_ZONES), _CLOCKS, _CLOCKS, _CLOCKS)
 def test_what_never_occurred_adds_up(zone: str, a: datetime, b: datetime, c: datetime) -> None:
     first, second, third = (_times(clock) for clock in sorted((a, b, c)))
-    never = _calendar(zone).never_between
+    never = Calendar.of(zone).never_between
 
     assert never(first, second) + never(second, third) == never(first, third)
     assert 0 <= never(first, second)[0] <= second[0] - first[0]
 
 
 def test_a_day_that_was_left_out_never_occurred() -> None:
-    calendar = _calendar("Pacific/Apia")
+    calendar = Calendar.of("Pacific/Apia")
     midnight = _times(_clock(2011, 12, 30), _clock(2011, 12, 31))
 
     assert calendar.occurrences(midnight).tolist() == [0, 1]
@@ -187,12 +182,12 @@ def test_without_zone_and_place_every_time_occurs_once_and_no_day_is_free() -> N
 def test_nothing_is_asked_of_no_rows() -> None:
     none = np.empty(0, np.int64)
 
-    assert len(_calendar("Europe/Madrid", "ES").slot_of_week(none, _HOUR_US)) == 0
-    assert len(_calendar("Europe/Madrid", "ES").never_between(none, none)) == 0
+    assert len(Calendar.of("Europe/Madrid", "ES").slot_of_week(none, _HOUR_US)) == 0
+    assert len(Calendar.of("Europe/Madrid", "ES").never_between(none, none)) == 0
 
 
 def test_a_pickled_calendar_answers_alike_with_no_library_of_holidays_or_zones() -> None:
-    calendar, times = _calendar("Europe/Madrid", "ES-MD"), np.arange(0, 130 * 365 * DAY_US, 31 * _HOUR_US)
+    calendar, times = Calendar.of("Europe/Madrid", "ES-MD"), np.arange(0, 130 * 365 * DAY_US, 31 * _HOUR_US)
     script = (
         "import pickle, sys; import numpy as np\n"
         "calendar, times = pickle.load(sys.stdin.buffer)\n"
