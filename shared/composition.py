@@ -91,18 +91,6 @@ class App:
         self.live = LiveModels(self.blobs)
         self.history = History(self.blobs)
         self.targets = Targets(self.settings, self.live, self.token, self.sleep, Bundles(self.blobs))
-        self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock)
-        self.revisions = Revisions(self.blobs, self.runs, self.history, self.desk.ask, self.clock)
-        self.inline = InlineScoring(self.settings, self.history, self.targets)
-        self.files = FileScoring(
-            settings=self.settings,
-            blobs=self.blobs,
-            runs=self.runs,
-            revisions=self.revisions,
-            targets=self.targets,
-            clock=self.clock,
-            ask_for_part=self.desk.ask_for_part,
-        )
         self.retraining = Retraining(
             Parts(
                 settings=self.settings,
@@ -114,6 +102,18 @@ class App:
                 workspace=self.workspace,
                 clock=self.clock,
             )
+        )
+        self.desk = WorkDesk(self.settings, self.runs, self.live, self.queue, self.clock, self.retraining.abandon)
+        self.revisions = Revisions(self.blobs, self.runs, self.history, self.desk.ask, self.clock)
+        self.inline = InlineScoring(self.settings, self.history, self.targets)
+        self.files = FileScoring(
+            settings=self.settings,
+            blobs=self.blobs,
+            runs=self.runs,
+            revisions=self.revisions,
+            targets=self.targets,
+            clock=self.clock,
+            ask_for_part=self.desk.ask_for_part,
         )
         self.retirement = Retirement(
             settings=self.settings,

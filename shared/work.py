@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, GiveUpError, NotFoundError
 from shared.live import LiveModels
 from shared.naming import DATASETS, Drop, place, run_id
 from shared.retraining.lifecycle import ENDS as TRAINING_ENDS
-from shared.runs import Failure, Held, Kind, Run, RunStore
+from shared.runs import Held, Kind, Run, RunStore
 from shared.scoring.files import ENDS
 from shared.settings import Settings
 from shared.storage import Queue, bare_etag
@@ -32,16 +32,26 @@ _SHOWN = 1000
 
 
 class WorkDesk:
-    """Puts runs on the work queue, and notes in their records what became of messages that nobody could process."""
+    """Puts runs on the work queue, and notes in their records what became of messages that nobody could process.
+
+    `abandon` ends an open training run, for which more may have to be done than to write it down.
+    """
 
     def __init__(
-        self, settings: Settings, runs: RunStore, live: LiveModels, queue: Queue, clock: Callable[[], datetime]
+        self,
+        settings: Settings,
+        runs: RunStore,
+        live: LiveModels,
+        queue: Queue,
+        clock: Callable[[], datetime],
+        abandon: Callable[[Held, GiveUpError], Run],
     ) -> None:
         self._settings = settings
         self._runs = runs
         self._live = live
         self._queue = queue
         self._clock = clock
+        self._abandon = abandon
 
     def ask(self, run: Run) -> None:
         """Enqueues one look at the run."""
@@ -92,7 +102,8 @@ class WorkDesk:
             message: from the blob triggers' poison queue (the host's JSON) or from the work queue's own.
 
         Returns:
-            The run; None when it had ended by itself after all, on another delivery.
+            The run, which stays where it is until what it began has been undone; None when it had ended by itself
+            after all, on another delivery, or is about to.
         """
         about: Any = None
         try:
@@ -100,15 +111,16 @@ class WorkDesk:
             held = self._asked_about(about)
         except (ValueError, KeyError, TypeError, RecursionError, NotFoundError):
             held = self._run_about("score", place("", "an unreadable message"), message)
-        if held.run.state in ENDS or held.run.state in TRAINING_ENDS or _is_past(about, held.run):
+        if held.run.state in ENDS or held.run.state in TRAINING_ENDS or held.run.ending or _is_past(about, held.run):
             return None
-        failure = Failure(
-            code=CRASHED,
-            message="The app crashed on this several times and gave up. What it was is in the app's logs; the file is "
+        failure = GiveUpError(
+            CRASHED,
+            "The app crashed on this several times and gave up. What it was is in the app's logs; the file is "
             f"still where it was dropped, and can be asked for again by HTTP. The message was: {message[:_SHOWN]}",
         )
-        ended = held.run.entered("failed", self._clock(), CRASHED, error=failure, claimed_until=None)
-        return self._runs.save(held, ended).run
+        if held.run.kind == "train":
+            return self._abandon(held, failure)
+        return self._runs.save(held, held.run.failed("failed", self._clock(), failure)).run
 
     def _asked_about(self, about: Mapping[str, object]) -> Held:
         if "run" in about:
@@ -117,7 +129,8 @@ class WorkDesk:
         etag = bare_etag(_text(about, "ETag")) if about.get("ETag") else ""  # an event need not carry one
         kind: Kind = "train" if drop.container == DATASETS else "score"
         for held in self._runs.search(dataset=drop.dataset, kind=kind):
-            if held.run.blob == drop.blob and etag in ("", held.run.etag):
+            wished = kind == "train" and held.run.manual  # has a run of its own, and a message of the work queue
+            if held.run.blob == drop.blob and etag in ("", held.run.etag) and not wished:
                 return held
         return self._run_about(kind, drop, etag)
 

@@ -118,6 +118,23 @@ class Retraining(Stage):
                 self._call_off(held)
         return self._runs.load(held.run.dataset, held.run.id).run
 
+    def abandon(self, held: Held, why: GiveUpError) -> Run:
+        """Ends an open run on which the app itself fails again and again; what it began is undone, now or later.
+
+        One whose model this run has brought into service already lacks its last record only, and gets that.
+        """
+        if self._is_promoted(held.run):
+            self._move(held, State.LIVE, f"{held.run.endpoint or 'without an endpoint'}, {held.run.deployment or ''}")
+        else:
+            self._on(held, Event.REFUSED, why)
+        return self._runs.load(held.run.dataset, held.run.id).run
+
+    def _is_promoted(self, run: Run) -> bool:
+        """Whether the live record was written by this run, not by one before it."""
+        live = self._live.get(run.dataset) if run.state == State.VERIFYING else None
+        here = live is not None and (live.run, live.deployment) == (run.maker, run.deployment or "")
+        return live is not None and here and live.since >= run.updated
+
     def _call_off(self, held: Held) -> None:
         """Cancels the job that this instance may have started for a run which somebody else ended meanwhile."""
         now = self._runs.load(held.run.dataset, held.run.id)
@@ -209,10 +226,11 @@ class Retraining(Stage):
             done = self._undo.do(Action(ending["action"]), held)
         except ConflictError:
             raise
-        except DropscoreError as error:
-            if isinstance(error, TryAgainError) and not over:
+        except Exception as error:
+            if not over and not isinstance(error, GiveUpError):
                 raise
-            _log.warning("run %s leaves something behind: %s", held.run.id, error, extra=error.where)
+            where = error.where if isinstance(error, DropscoreError) else {}
+            _log.warning("run %s leaves something behind: %s", held.run.id, error, extra=where)
             done = True
         return self._ended(held, held.run) if done or over else None
 

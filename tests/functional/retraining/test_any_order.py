@@ -18,7 +18,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared.errors import EndpointUnavailableError, WorkspaceRefusedError, WorkspaceUnavailableError
+from shared.errors import (
+    ConflictError,
+    EndpointUnavailableError,
+    GiveUpError,
+    WorkspaceRefusedError,
+    WorkspaceUnavailableError,
+)
 from shared.naming import DATASETS
 from shared.retraining.lifecycle import ENDS, State
 from shared.retraining.workspace import Progress
@@ -109,6 +115,15 @@ class AnyOrder(RuleBasedStateMachine):
         with suppress(CrashError):
             self.world.tick()
         self.world.blobs.interruption = None
+
+    @precondition(lambda self: self.runs)
+    @rule(which=st.integers(0, 99), old=st.booleans())
+    def the_app_breaks_on_a_run_until_its_message_is_poison(self, which: int, old: bool) -> None:
+        run = self.runs[which % len(self.runs)]
+        held = self.stale[which % len(self.stale)] if old and self.stale else self.world.runs.load("gas", run.id)
+        if State(held.run.state) not in ENDS and held.run.ending is None:
+            with suppress(ConflictError, WorkspaceUnavailableError):
+                self.world.retraining.abandon(held, GiveUpError("crashed", "several times"))
 
     @rule(ends=st.sampled_from(["succeeded", "succeeded", "failed", "canceled"]), worse=st.booleans())
     def jobs_end_differently(self, ends: Progress, worse: bool) -> None:
