@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from shared.errors import NotFoundError, WorkspaceRefusedError
+from shared.errors import GiveUpError, NotFoundError, WorkspaceRefusedError
 from shared.live import LiveModel
 from shared.naming import TRAINING
 from shared.retraining.findings import Live
@@ -53,6 +53,22 @@ def is_measured_against(run: Run, live: LiveModel | None) -> bool:
     """Whether the live model is the one that the run's job was given, or was to be given."""
     before = run.champion and (run.champion.get("version"), run.champion.get("run"))
     return before == (live and (live.version, live.run))
+
+
+def require_unchanged(run: Run, live: LiveModel | None) -> None:
+    """What a person activates was compared with no other model; a run whose own model is live has been through.
+
+    Raises:
+        GiveUpError: ``champion_replaced``, the gate compared the run with another model than the one that is live.
+    """
+    if run.activated is not None or (live is not None and live.run == run.id) or is_measured_against(run, live):
+        return
+    before = f"version {run.champion.get('version')}" if run.champion else "no model at all"
+    raise GiveUpError(
+        "champion_replaced",
+        f"The gate compared the new model with {before}, and {f'version {live.version}' if live else 'none'} is live "
+        "now: somebody else changed that meanwhile.",
+    )
 
 
 def measured(run: Run, left: Mapping[str, Any]) -> tuple[dict[str, Any], Champion | None]:

@@ -1,8 +1,8 @@
 """The life of a training run: its states, what a look may find in each, and what follows from it. Nothing else.
 
     received → validated → training → evaluated → registered → deploying → verifying → live
-                                          │            ↑           │           │
-                                          │            └───────────┴───────────┤ what was deployed is gone
+                              ↑           │            ↑           │           │
+        another model is live └───────────┤            └───────────┴───────────┤ what was deployed is gone
                                           └→ rejected (the gate) ←─────────────┘ (the replay)
 
 with the further ends invalid (the data cannot be trained on), superseded (a newer dataset overtook it) and failed. An
@@ -47,6 +47,8 @@ class Event(StrEnum):
     """The dataset is no longer the one that was dropped."""
     OVERTAKEN = "overtaken"
     """A newer dataset proved good, or a person asked for yet another version."""
+    OUTDATED = "outdated"
+    """Another model is live than the one that it was measured against."""
     WORSE = "worse"
     """The gate, or the replay of recent files, says no."""
     VANISHED = "vanished"
@@ -96,12 +98,14 @@ TABLE: Mapping[State, Mapping[Event, Move]] = {
     },
     _S.TRAINING: {
         _E.DONE: Move(_S.EVALUATED),
+        _E.OUTDATED: Move(_S.TRAINING),  # by another job
         _E.OVERTAKEN: Move(_S.SUPERSEDED, _A.CANCEL_JOB),
         _E.OVERDUE: Move(_S.FAILED, _A.CANCEL_JOB),
         _E.REFUSED: Move(_S.FAILED, _A.CANCEL_JOB),
     },
     _S.EVALUATED: {
         _E.DONE: Move(_S.REGISTERED),
+        _E.OUTDATED: Move(_S.TRAINING),
         _E.WORSE: Move(_S.REJECTED),
         _E.OVERTAKEN: Move(_S.SUPERSEDED),
         _E.REFUSED: Move(_S.FAILED),
@@ -132,6 +136,9 @@ TABLE: Mapping[State, Mapping[Event, Move]] = {
 
 OPEN = frozenset(TABLE)
 """States in which there is something left to do."""
+
+PROMOTING = frozenset({State.EVALUATED, State.REGISTERED, State.DEPLOYING, State.VERIFYING})
+"""From the gate to the traffic: one run of a dataset at a time, so that what the gate said still holds."""
 
 ENDS = frozenset(State) - OPEN
 

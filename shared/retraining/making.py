@@ -13,7 +13,7 @@ from shared.naming import TRAINING, place, require_known
 from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
 from shared.retraining.findings import report_of
 from shared.retraining.gate import judge, recorded
-from shared.retraining.lifecycle import State
+from shared.retraining.lifecycle import Event, State, decide
 from shared.retraining.stage import Stage, folder
 from shared.retraining.trials import asked_for, model_job, outcome, why_it_failed
 from shared.retraining.validation import prepare
@@ -105,20 +105,32 @@ class Making(Stage):
         if self._slot.is_taken_from(run):
             return None  # who is about to become the champion is the one to be compared with
         if not is_measured_against(run, self._live.get(run.dataset)):
-            note, changes = self._start_job(run)
-            return self._runs.save(held, run.entered(State.TRAINING, self._clock(), f"again: {note}", **changes))
+            return self._measure_again(held)
         return self._move(held, State.EVALUATED, metrics=metrics, champion=champion, tuning=left.tuning)
 
+    def _measure_again(self, held: Held) -> Held:
+        """Another job, against the model that is live now."""
+        note, changes = self._start_job(held.run)
+        to = decide(State(held.run.state), Event.OUTDATED).to
+        fresh: dict[str, Any] = {"metrics": None, "error": None, "not_before": None, **changes}
+        return self._runs.save(held, held.run.entered(to, self._clock(), f"again: {note}", **fresh))
+
     def register(self, held: Held) -> Held | None:
-        """The gate, and what passes it is registered; not while another run is about to become the champion."""
+        """The gate, and what passes it is registered; not while another run is about to become the champion.
+
+        From here on this run alone may change which model is live: the verdict holds for the one that it replaces.
+        """
         run, contract = held.run, load_contract(held.run.dataset)
-        if self._slot.is_taken_from(run):
+        if not self._slot.take(run):
             return None
+        if not is_measured_against(run, self._live.get(run.dataset)):
+            return self._measure_again(held)
         verdict = judge(run.metrics or {}, run.champion and run.champion.get("metrics", {}), contract.gate)
         judged = recorded(verdict, run.parameters)
         if not verdict.promote and "forced" not in judged:
             return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
         tags = _origin(run) | as_tags(run.metrics or {})
+        self._require_current(held)
         version = self._workspace.register(contract.model_name, model_job(run), run.id, tags)
         note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
         return self._move(held, State.REGISTERED, note, model_version=version, verdict=judged)

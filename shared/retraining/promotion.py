@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aml.contract import load_contract
 from shared.errors import WorkspaceRefusedError
+from shared.retraining.champion import require_unchanged
 from shared.retraining.lifecycle import State
 from shared.retraining.stage import Stage, VanishedError
 from shared.retraining.workspace import Endpoint, ModelVersion
@@ -16,13 +17,14 @@ class Promotion(Stage):
     """The steps of the states `registered` and `deploying`."""
 
     def choose_colour(self, held: Held) -> Held | None:
-        """Takes hold of the idle colour, one run of a dataset at a time, creating the endpoint when there is none.
+        """Takes the idle colour, one run of a dataset at a time, creating the endpoint when there is none.
 
         Where the bundle is to answer in any case, there is neither: no endpoint is paid for.
         """
         run = held.run
         if not self._slot.take(run):
             return None
+        require_unchanged(run, self._live.get(run.dataset))
         if self._settings.score_fallback == "bundle-always":
             nowhere: dict[str, None] = {"endpoint": None, "deployment": None}
             return self._move(held, State.DEPLOYING, "no endpoint: the bundle answers in the app", **nowhere)

@@ -1,4 +1,8 @@
-"""The right to touch a dataset's idle deployment: one run at a time, claimed by a conditional write."""
+"""The right to bring a model into service: one run of a dataset at a time, claimed by a conditional write.
+
+A run takes it before the gate compares it with the live model, and has it until its model is live or it has ended:
+nobody else changes in between what the gate said, or touches the idle deployment.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 
 from shared.errors import NotFoundError
 from shared.naming import STATE
-from shared.retraining.lifecycle import OPEN, State
+from shared.retraining.lifecycle import PROMOTING, State
 from shared.runs import Run, RunStore
 from shared.storage import ABSENT, BlobStore
 
@@ -14,7 +18,8 @@ from shared.storage import ABSENT, BlobStore
 class Slot:
     """One record per dataset in the `state` container, naming the run that holds it.
 
-    It is never given back: it is free again once the run that it names has ended, so a crash cannot leave it taken.
+    It is never given back: it is free again once the run that it names has ended, or is being measured again, so a
+    crash cannot leave it taken.
     """
 
     def __init__(self, blobs: BlobStore, runs: RunStore) -> None:
@@ -34,17 +39,17 @@ class Slot:
         return holder in (None, run.id)
 
     def _holder(self, dataset: str) -> tuple[str | None, str]:
-        """The open run that holds it, and the ETag that a write must name."""
+        """The run that holds it, and the ETag that a write must name."""
         try:
             data, info = self._blobs.get(STATE, _name(dataset))
         except NotFoundError:
             return None, ABSENT
         holder: str = json.loads(data)["run"]
         try:
-            is_open = State(self._runs.load(dataset, holder).run.state) in OPEN
+            holds = State(self._runs.load(dataset, holder).run.state) in PROMOTING
         except NotFoundError:
-            is_open = False
-        return (holder if is_open else None), info.etag
+            holds = False
+        return (holder if holds else None), info.etag
 
 
 def _name(dataset: str) -> str:

@@ -9,6 +9,7 @@ from aml.contract import DatasetContract, load_contract
 from shared.live import LiveModel
 from shared.naming import TRAINING
 from shared.retraining.canary import Canary, Challenger
+from shared.retraining.champion import require_unchanged
 from shared.retraining.lifecycle import State
 from shared.retraining.replay import Replay
 from shared.retraining.smoke import smoke
@@ -30,6 +31,7 @@ class Verification(Stage):
         """The next thing that is due of: a smoke request, the replay, the shares of traffic, the live record."""
         run = held.run
         contract = load_contract(run.dataset)
+        require_unchanged(run, self._live.get(run.dataset))
         if run.endpoint is None:
             return self._verify_bundle(held, contract)
         endpoint = self._deployed(held)
@@ -110,7 +112,7 @@ class Verification(Stage):
         return self._blobs.get(TRAINING, f"{held.run.dataset}/{held.run.maker}/sample.arrow")[0]
 
     def _promote(self, held: Held, contract: DatasetContract, endpoint: Endpoint | None) -> None:
-        """Writes the live record, once."""
+        """Writes the live record, once, and only in the place of the one that the gate compared this model with."""
         run = held.run
         live, live_etag = self._live.held(run.dataset)
         promoted = LiveModel(
@@ -125,6 +127,7 @@ class Verification(Stage):
         )
         if live is not None and live == promoted.model_copy(update={"since": live.since}):
             return
+        require_unchanged(run, live)
         self._require_current(held)
         self._live.put(promoted, live_etag)
 

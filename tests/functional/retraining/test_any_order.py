@@ -205,6 +205,18 @@ class AnyOrder(RuleBasedStateMachine):
             assert workspace.endpoints[ENDPOINT].traffic == {live.deployment: 100}
 
     @invariant()
+    def what_the_gate_said_held_for_the_model_that_was_replaced(self) -> None:
+        records = {held.run.id: held.run for held in self.world.runs.search(kind="train")}
+        wished = {run.maker for run in records.values() if run.activated is not None}
+        seen: set[str] = set()
+        for before, after in self.world.live.made:
+            run = records[after.run]
+            by_a_person = run.id in seen or (run.id in wished and run.state != State.LIVE)
+            measured = run.champion and (run.champion["version"], run.champion["run"])
+            assert by_a_person or measured == (before and (before.version, before.run))
+            seen.add(run.id)
+
+    @invariant()
     def nothing_was_made_twice_and_nothing_is_left_behind(self) -> None:
         workspace = self.world.workspace
         owners = [version.tags["run"] for version in workspace.versions[GAS.model_name]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from shared.errors import NotFoundError, WorkspaceUnavailableError
@@ -143,19 +141,6 @@ def test_an_instance_that_was_held_up_touches_nothing(state: str, later: int, co
     assert world.workspace.endpoints[ENDPOINT].traffic == {colour: 100}
 
 
-def meanwhile(world: World, blob: str, happens: Callable[[], object]) -> list[str]:
-    """Lets something happen just before a blob is written for the first time; says so in the list that it returns."""
-    happened: list[str] = []
-
-    def interrupt(operation: str, container: str, name: str) -> None:
-        if operation == "put" and f"{container}/{name}" == blob and not happened:
-            happened.append(blob)
-            happens()
-
-    world.blobs.interruption = interrupt
-    return happened
-
-
 def test_a_promotion_that_is_recorded_too_late_does_not_undo_a_later_one() -> None:
     world = World()
     run = world.drop("gas/first.csv")
@@ -165,7 +150,7 @@ def test_a_promotion_that_is_recorded_too_late_does_not_undo_a_later_one() -> No
         assert world.settle(run).state == "live"
         later.append(world.settle(world.drop("gas/second.csv")))
 
-    happened = meanwhile(world, "state/live/gas.json", others_go_on)
+    happened = world.meanwhile("state/live/gas.json", others_go_on)
 
     assert world.settle(run).state == "live"
     assert happened
@@ -182,7 +167,7 @@ def test_of_two_runs_that_reach_for_the_idle_colour_at_once_one_gets_it() -> Non
     def the_newer_one_is_quicker() -> None:
         newer.append(world.look_until(world.drop("gas/newer.csv"), "deploying"))
 
-    happened = meanwhile(world, "state/deploying/gas.json", the_newer_one_is_quicker)
+    happened = world.meanwhile("state/deploying/gas.json", the_newer_one_is_quicker)
     older = world.settle(older)
 
     assert happened

@@ -115,6 +115,20 @@ class _Client(EndpointClient):
         return decode(answer), answer
 
 
+class Promotions(LiveModels):
+    """The live records; `made` has what was live before and after each promotion, in their order."""
+
+    def __init__(self, blobs: FakeBlobStore) -> None:
+        super().__init__(blobs)
+        self.made: list[tuple[LiveModel | None, LiveModel]] = []
+
+    def put(self, live: LiveModel, etag: str | None = None) -> None:
+        """See `LiveModels.put`."""
+        before = self.get(live.dataset)
+        super().put(live, etag)
+        self.made.append((before, live))
+
+
 class World:
     """One app's worth of retraining; `again` is another instance of it over the same storage and workspace."""
 
@@ -125,7 +139,7 @@ class World:
         self.blobs.ensure_containers(CONTAINERS)
         self.workspace = FakeWorkspace(self.blobs, looks=looks)
         self.runs = RunStore(self.blobs)
-        self.live = LiveModels(self.blobs)
+        self.live = Promotions(self.blobs)
         self.targets = FakeTargets(self.settings, self.live)
         self.retraining = self.again()
 
@@ -136,7 +150,7 @@ class World:
                 settings=self.settings,
                 blobs=self.blobs,
                 runs=RunStore(self.blobs),
-                live=LiveModels(self.blobs),
+                live=self.live,
                 history=History(self.blobs),
                 targets=self.targets,
                 workspace=self.workspace,
@@ -177,6 +191,18 @@ class World:
     def read(self, run: Run) -> Run:
         """The record as it is now."""
         return self.runs.load(run.dataset, run.id).run
+
+    def meanwhile(self, blob: str, happens: Callable[[], object]) -> list[str]:
+        """Lets something happen just before a blob is written for the first time; says so in the list it returns."""
+        happened: list[str] = []
+
+        def interrupt(operation: str, container: str, name: str) -> None:
+            if operation == "put" and f"{container}/{name}" == blob and not happened:
+                happened.append(blob)
+                happens()
+
+        self.blobs.interruption = interrupt
+        return happened
 
     def look(self, run: Run) -> Run:
         """One look at one run, a minute later."""

@@ -126,7 +126,7 @@ class Loop:
         tags = {"run": identity, "blob": blob, "etag": etag, "sha256": "0" * 64, "metric.recall": "0.5"}
         known = [int(each.version) for each in self.workspace.models(GAS.model_name)]
         version = str(max(known, default=0) + 1)
-        path = f"azureml://datastores/dropscore/paths/gas/{identity}/model"
+        path, live = f"azureml://datastores/dropscore/paths/gas/{identity}/model", self.app.live.get("gas")
         self.client.models.create_or_update(
             Model(name=GAS.model_name, version=version, path=path, type="custom_model", tags=tags)
         )
@@ -138,6 +138,7 @@ class Loop:
             etag=etag,
             state=State.REGISTERED,
             metrics={"recall": 0.5, "alert_rate": 0.01},
+            champion={"model": live.model, "version": live.version, "run": live.run, "metrics": {}} if live else None,
             verdict={"promote": True, "reasons": []},
             model_version=version,
         )

@@ -30,10 +30,12 @@ validated   done       training
 validated   overtaken  superseded   cancel the job
 validated   refused    failed       cancel the job
 training    done       evaluated
+training    outdated   training
 training    overtaken  superseded   cancel the job
 training    overdue    failed       cancel the job
 training    refused    failed       cancel the job
 evaluated   done       registered
+evaluated   outdated   training
 evaluated   worse      rejected
 evaluated   overtaken  superseded
 evaluated   refused    failed
