@@ -79,6 +79,8 @@ class Run(BaseModel):
     data: dict[str, Any] | None = None
     validation: dict[str, Any] | None = None
     job: str | None = None
+    output: str | None = None
+    """Where the job writes, below the run's folder in `training`; the files that were judged are in ``model``."""
     metrics: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
     """The search that the model's parameters come from: method, objective, the best trial, and a bounded table."""

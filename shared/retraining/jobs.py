@@ -16,6 +16,15 @@ _WHOLE = frozenset({"trees", "max_samples"})
 _PARAMETERS = ("trees", "max_samples", "max_features")
 TRIALS = "trials"
 """Folder, below a run's own, with a folder for each trial of a sweep."""
+JOBS = "jobs"
+"""Folder, below a run's own, with a folder for each of its other jobs."""
+MODEL = "model"
+"""Folder, below a run's own, with the files of the job or trial that was judged."""
+
+
+def output_of(job: str) -> str:
+    """Where a job that is no sweep writes, below the run's folder: two jobs of a run never write to one place."""
+    return f"{JOBS}/{job}"
 
 
 def file_of(job: TrainingJob) -> str:
@@ -35,7 +44,7 @@ def own_changes(job: TrainingJob, folder: str, code: str) -> list[dict[str, Any]
     return [
         {"code": code},
         {"inputs.contamination": job.contamination},
-        {"outputs.model.path": f"{folder}/model"},
+        {"outputs.model.path": f"{folder}/{output_of(job.name)}"},
     ]
 
 

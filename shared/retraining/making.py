@@ -13,9 +13,10 @@ from shared.naming import TRAINING, place, require_known
 from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
 from shared.retraining.findings import report_of
 from shared.retraining.gate import judge, recorded
+from shared.retraining.jobs import MODEL, output_of
 from shared.retraining.lifecycle import Event, State, decide
 from shared.retraining.stage import Stage, folder
-from shared.retraining.trials import asked_for, model_job, outcome, why_it_failed
+from shared.retraining.trials import adopt, asked_for, model_job, outcome, why_it_failed
 from shared.retraining.validation import prepare
 from shared.retraining.workspace import TrainingJob
 from shared.runs import Held, Run
@@ -83,8 +84,8 @@ class Making(Stage):
             tuning=contract.tuning,
         )
         self._workspace.start_training(job)
-        changes = {"job": job.name, "champion": champion, "tuning": asked_for(contract.tuning)}
-        return f"job {job.name}", changes
+        changes = {"job": job.name, "output": output_of(job.name), "champion": champion}
+        return f"job {job.name}", changes | {"tuning": asked_for(contract.tuning)}
 
     def evaluate(self, held: Held) -> Held | None:
         run = held.run
@@ -94,18 +95,20 @@ class Making(Stage):
         if status.progress == "under way":
             return None
         if status.progress != "succeeded":
-            reason = why_it_failed(self._blobs, folder(run))
+            reason = why_it_failed(self._blobs, folder(run), run.output or MODEL)
             raise WorkspaceRefusedError(
                 "training_failed" if status.progress == "failed" else "training_canceled",
                 f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
                 f"Its log: {status.url or 'see the workspace'}",
             )
-        left = outcome(self._blobs, folder(run), run.tuning, status.best)
+        left = outcome(self._blobs, folder(run), run.output or MODEL, run.tuning, status.best)
         metrics, champion = measured(run, left.metrics)
         if self._slot.is_taken_from(run):
             return None  # who is about to become the champion is the one to be compared with
         if not is_measured_against(run, self._live.get(run.dataset)):
             return self._measure_again(held)
+        self._require_current(held)
+        adopt(self._blobs, folder(run), left.place)
         return self._move(held, State.EVALUATED, metrics=metrics, champion=champion, tuning=left.tuning)
 
     def _measure_again(self, held: Held) -> Held:

@@ -1,7 +1,7 @@
 """What a training job leaves in the run's folder: its metrics, the model, and for a sweep a folder for each trial.
 
-The best trial's files are copied to where a plain job writes its own, so that whatever reads a run's model reads one
-place; what is registered is the trial's own output.
+Every job and every trial writes into a folder of its own. The files of the one that is judged are copied to the run's
+`model`, so that whatever reads a run's model reads one place; what is registered is the job's own output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from aml.contract import Tuning
 from shared.errors import NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING
-from shared.retraining.jobs import TRIALS
+from shared.retraining.jobs import MODEL, TRIALS
 from shared.runs import Run
 from shared.storage import BlobStore
 
@@ -25,8 +25,10 @@ TRIALS_KEPT = 50
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job that succeeded has left; `tuning` is the search that its parameters come from, if there was one."""
+    """What a job that succeeded has left; `tuning` is the search that its parameters come from, if there was one, and
+    `place` the folder of its files, below the run's own."""
 
+    place: str
     metrics: dict[str, Any]
     tuning: dict[str, Any] | None
 
@@ -38,11 +40,12 @@ def asked_for(tuning: Tuning) -> dict[str, Any] | None:
     return {"method": tuning.method, "objective": tuning.objective, "goal": tuning.goal}
 
 
-def outcome(blobs: BlobStore, folder: str, asked: Mapping[str, Any] | None, best: str | None) -> Outcome:
-    """Reads metrics and trials, and puts a sweep's best trial into its place. Safe to repeat.
+def outcome(blobs: BlobStore, folder: str, output: str, asked: Mapping[str, Any] | None, best: str | None) -> Outcome:
+    """Reads metrics and trials.
 
     Args:
         folder: the run's place in `training`.
+        output: where the job writes, below that, if it is no sweep.
         asked: of `asked_for`.
         best: the trial of a sweep whose output counts; None for a job that is no sweep.
 
@@ -50,17 +53,26 @@ def outcome(blobs: BlobStore, folder: str, asked: Mapping[str, Any] | None, best
         WorkspaceRefusedError: ``sweep_without_best``.
     """
     if asked is None or asked["method"] != "sweep":
-        metrics = _left(blobs, f"{folder}/model/metrics.json")
+        metrics = _left(blobs, f"{folder}/{output}/metrics.json")
         found = metrics.pop("tuning", None)
-        return Outcome(metrics, found if isinstance(found, dict) else None)
+        return Outcome(output, metrics, found if isinstance(found, dict) else None)
     if best is None:
         raise WorkspaceRefusedError(
             "sweep_without_best",
             f"No trial of the sweep logged search_{asked['objective']}, so that none of them is the best. "
-            f"{why_it_failed(blobs, folder) or ''}".strip(),
+            f"{why_it_failed(blobs, folder, output) or ''}".strip(),
         )
-    _adopt(blobs, f"{folder}/{TRIALS}/{best}/", f"{folder}/model/")
-    return Outcome(_left(blobs, f"{folder}/model/metrics.json"), _table(blobs, folder, best, asked))
+    place = f"{TRIALS}/{best}"
+    return Outcome(place, _left(blobs, f"{folder}/{place}/metrics.json"), _table(blobs, folder, best, asked))
+
+
+def adopt(blobs: BlobStore, folder: str, place: str) -> None:
+    """Makes the files at a place below the run's folder those of the run's model. Safe to repeat."""
+    source, target = f"{folder}/{place}/", f"{folder}/{MODEL}/"
+    if source == target:
+        return  # of a run from before jobs had folders of their own
+    for info in blobs.list_blobs(TRAINING, source):
+        blobs.put(TRAINING, target + info.name.removeprefix(source), blobs.get(TRAINING, info.name)[0])
 
 
 def model_job(run: Run) -> str:
@@ -68,9 +80,9 @@ def model_job(run: Run) -> str:
     return str((run.tuning or {}).get("job") or run.job or "")
 
 
-def why_it_failed(blobs: BlobStore, folder: str) -> str | None:
+def why_it_failed(blobs: BlobStore, folder: str, output: str) -> str | None:
     """Why a job failed, in its own words; of a sweep, its first trial that says so."""
-    names = [f"{folder}/model/error.json"]
+    names = [f"{folder}/{output}/error.json"]
     names += [info.name for info in blobs.list_blobs(TRAINING, f"{folder}/{TRIALS}/") if _is(info.name, "error.json")]
     found = (_left(blobs, name).get("message") for name in names)
     return next((str(message) for message in found if message), None)
@@ -83,11 +95,6 @@ def _left(blobs: BlobStore, name: str) -> dict[str, Any]:
     except (NotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _adopt(blobs: BlobStore, source: str, target: str) -> None:
-    for info in blobs.list_blobs(TRAINING, source):
-        blobs.put(TRAINING, target + info.name.removeprefix(source), blobs.get(TRAINING, info.name)[0])
 
 
 def _table(blobs: BlobStore, folder: str, best: str, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from aml import train
 from aml.contract import Choice
 from shared.errors import NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING
+from shared.retraining.jobs import output_of
 from shared.retraining.workspace import Deployment, Endpoint, JobStatus, ModelVersion, Progress, TrainingJob
 from shared.storage import BlobStore
 
@@ -108,7 +109,7 @@ class FakeWorkspace:
 
     def _leave_outputs(self, state: Job, job: TrainingJob) -> None:
         if not job.tuning.is_sweep:
-            if not self._leave(job, f"{job.folder}/model", []):
+            if not self._leave(job, f"{job.folder}/{output_of(job.name)}", []):
                 state.end = "failed"
             return
         trials = [f"{job.name}_{number}" for number in range(job.tuning.trials)]
@@ -164,7 +165,7 @@ class FakeWorkspace:
     def _output_of(self, job: str) -> str:
         """Where the output of a job, or of a trial of one, lies."""
         if job in self.jobs:
-            return f"{self.jobs[job].asked.folder}/model"
+            return f"{self.jobs[job].asked.folder}/{output_of(job)}"
         return f"{self.jobs[job.rpartition('_')[0]].asked.folder}/trials/{job}"
 
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from shared.errors import WorkspaceUnavailableError
 from shared.live import LiveModel
+from shared.naming import TRAINING
 from shared.runs import Run
-from tests.functional.retraining.world import World
+from tests.fakes.workspace import METRICS
+from tests.functional.retraining.world import GAS, World
 
 UNAVAILABLE = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 503")
 
@@ -77,6 +80,62 @@ def test_a_run_that_is_measured_again_keeps_nobody_waiting() -> None:
     run = world.settle(run)
     assert (run.state, jobs(run)) == ("live", ["2", "1", "2"])
     assert held_against_what_it_replaced(world, run)
+
+
+def test_each_job_of_a_run_keeps_what_it_left_and_the_one_that_was_judged_is_the_model() -> None:
+    world = two_models()
+    run = world.look_until(world.drop("gas/third.csv"), "training")
+    left = {}
+
+    def another_becomes_live() -> None:
+        left[world.read(run).job] = world.workspace.metrics
+        world.settle(world.activate("1"))
+        world.workspace.metrics = {"alert_rate": 0.02, "recall": 0.5}
+
+    assert world.meanwhile(f"runs/gas/{run.id}.json", another_becomes_live) == []
+    run = world.settle(run)
+    left[run.job] = world.workspace.metrics
+
+    assert (run.state, len(left), run.metrics) == ("live", 2, {"alert_rate": 0.02, "recall": 0.5})
+    for job, metrics in left.items():
+        found = json.loads(world.blobs.get(TRAINING, f"gas/{run.id}/jobs/{job}/metrics.json")[0])
+        assert {name: found[name] for name in metrics} == metrics
+    assert run.output == f"jobs/{run.job}"
+    assert world.workspace.jobs_of_models[(GAS.model_name, run.model_version or "")] == run.job
+    for file in ("metrics.json", "bundle.joblib"):
+        judged = world.blobs.get(TRAINING, f"gas/{run.id}/{run.output}/{file}")[0]
+        assert world.blobs.get(TRAINING, f"gas/{run.id}/model/{file}")[0] == judged
+
+
+def test_a_champion_that_comes_back_is_measured_by_the_job_that_measured_it_before() -> None:
+    world = two_models()
+    run = world.look_until(world.drop("gas/third.csv"), "training")
+    world.workspace.metrics = {"alert_rate": 0.01, "recall": 0.55}
+
+    def another_becomes_live() -> None:
+        world.settle(world.activate("1"))
+        world.workspace.metrics = {"alert_rate": 0.01, "recall": 0.05}
+
+    world.meanwhile(f"runs/gas/{run.id}.json", another_becomes_live)
+    while len(jobs(run)) < 2:
+        run = world.look(run)
+    world.settle(world.activate("2"))
+    run = world.settle(run)
+
+    assert (run.state, jobs(run)) == ("live", ["2", "1", "2"])
+    assert run.metrics == {"alert_rate": 0.01, "recall": 0.55}
+
+
+def test_a_run_that_was_training_before_jobs_had_folders_of_their_own_goes_on() -> None:
+    world = World()
+    run = world.look(world.drop("gas/first.csv"))
+    world.workspace.metrics = None
+    held = world.runs.load("gas", run.id)
+    world.runs.save(held, held.run.model_copy(update={"output": None}))
+    world.blobs.put(TRAINING, f"gas/{run.id}/model/metrics.json", json.dumps(METRICS).encode())
+    run = world.settle(run)
+
+    assert (run.state, run.metrics) == ("live", METRICS)
 
 
 def test_an_instance_that_was_held_up_before_the_gate_registers_nothing() -> None:

@@ -264,7 +264,7 @@ def test_metrics_left_by_a_job_that_names_no_champion_do_not_read_one() -> None:
     run = world.look(world.drop("gas/first.csv"))
     world.workspace.metrics = None
     left = json.dumps({**METRICS, "champion": {"recall": 1.0}}).encode()
-    world.blobs.put(TRAINING, f"gas/{run.id}/model/metrics.json", left)
+    world.blobs.put(TRAINING, f"gas/{run.id}/{run.output}/metrics.json", left)
     run = world.settle(run)
 
     assert (run.state, run.champion, run.metrics) == ("live", None, METRICS)

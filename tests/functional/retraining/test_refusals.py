@@ -205,7 +205,7 @@ def test_the_reason_that_the_job_left_behind_is_in_the_record() -> None:
     world.workspace.job_ends = "failed"
     run = world.look(world.drop("gas/first.csv"))
     why = b'{"code": "too_few_rows", "message": "12 usable rows are too few; at least 168 are needed."}'
-    world.blobs.put(TRAINING, f"gas/{run.id}/model/error.json", why)
+    world.blobs.put(TRAINING, f"gas/{run.id}/{run.output}/error.json", why)
     run = world.settle(run)
 
     assert run.error is not None
@@ -218,7 +218,7 @@ def test_metrics_that_cannot_be_read_are_missing(body: bytes) -> None:
     world = World()
     world.workspace.metrics = None
     run = world.look(world.drop("gas/first.csv"))
-    world.blobs.put(TRAINING, f"gas/{run.id}/model/metrics.json", body)
+    world.blobs.put(TRAINING, f"gas/{run.id}/{run.output}/metrics.json", body)
 
     run = world.settle(run)
 

@@ -22,7 +22,8 @@ from shared.errors import WorkspaceRefusedError
 from shared.naming import CONTAINERS, TRAINING
 from shared.retraining import azureml as adapter
 from shared.retraining.azureml import AzureMLWorkspace
-from shared.retraining.trials import asked_for, outcome, why_it_failed
+from shared.retraining.jobs import output_of
+from shared.retraining.trials import adopt, asked_for, outcome, why_it_failed
 from shared.retraining.workspace import JobStatus, TrainingJob, Workspace
 from shared.settings import Settings
 from shared.storage import AzureBlobStore, BlobStore
@@ -90,7 +91,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_search_inside_the_job_leaves_its_table(place: Place) -> None:
     job, status = place.train("tuned-inside", method="bayesian", space=SMALL, trials=2)
 
-    found = outcome(place.blobs, job.folder, asked_for(job.tuning), status.best)
+    found = outcome(place.blobs, job.folder, output_of(job.name), asked_for(job.tuning), status.best)
 
     assert (status.progress, status.best) == ("succeeded", None)
     assert found.tuning is not None
@@ -106,8 +107,8 @@ def test_the_best_trial_of_a_sweep_is_what_the_run_has(place: Place) -> None:
         "tuned-sweep", method="sweep", sampling="random", space=SMALL, trials=2, early_termination=policy
     )
 
-    found = outcome(place.blobs, job.folder, asked_for(job.tuning), status.best)
-    again = outcome(place.blobs, job.folder, asked_for(job.tuning), status.best)
+    found = outcome(place.blobs, job.folder, output_of(job.name), asked_for(job.tuning), status.best)
+    again = outcome(place.blobs, job.folder, output_of(job.name), asked_for(job.tuning), status.best)
 
     assert status.progress == "succeeded"
     assert status.best is not None
@@ -120,6 +121,7 @@ def test_the_best_trial_of_a_sweep_is_what_the_run_has(place: Place) -> None:
     assert found.tuning["best"]["trial"] == status.best
     parameters = found.tuning["best"]["parameters"]
     assert {f"parameter_{name}": value for name, value in parameters.items()}.items() <= found.metrics.items()
+    adopt(place.blobs, job.folder, found.place)
     trial = place.blobs.get(TRAINING, f"{job.folder}/trials/{status.best}/bundle.joblib")[0]
     assert place.blobs.get(TRAINING, f"{job.folder}/model/bundle.joblib")[0] == trial
     if isinstance(place.workspace, AzureMLWorkspace):
@@ -145,13 +147,13 @@ def test_a_sweep_whose_trials_fail_says_why(place: Place) -> None:
     job, status = place.train("tuned-badly", days=2, method="sweep", space=SMALL, trials=1)
 
     assert (status.progress, status.best) == ("failed", None)
-    assert "48 usable rows are too few" in (why_it_failed(place.blobs, job.folder) or "")
+    assert "48 usable rows are too few" in (why_it_failed(place.blobs, job.folder, output_of(job.name)) or "")
 
 
 def test_a_sweep_without_a_best_trial_is_refused(place: Place) -> None:
     tuning = contract.Tuning.model_validate({"method": "sweep", "space": SMALL})
 
     with pytest.raises(WorkspaceRefusedError, match="No trial of the sweep logged search_detection") as caught:
-        outcome(place.blobs, "gas/nowhere", asked_for(tuning), None)
+        outcome(place.blobs, "gas/nowhere", "model", asked_for(tuning), None)
 
     assert caught.value.code == "sweep_without_best"

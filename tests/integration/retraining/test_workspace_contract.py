@@ -31,6 +31,7 @@ from shared.errors import TryAgainError, WorkspaceRefusedError
 from shared.live import LiveModels
 from shared.naming import CONTAINERS, TRAINING
 from shared.retraining.azureml import AzureMLWorkspace
+from shared.retraining.jobs import output_of
 from shared.retraining.remote import RemoteWorkspace
 from shared.retraining.smoke import smoke
 from shared.retraining.workspace import Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
@@ -152,14 +153,14 @@ def test_what_is_not_there_is_none(place: Place) -> None:
 
 def test_the_job_trains_on_the_file_and_leaves_model_and_metrics(place: Place) -> None:
     job = ended_job(place, place.job.name)
-    metrics = json.loads(place.blobs.get(TRAINING, f"{place.job.folder}/model/metrics.json")[0])
+    metrics = json.loads(place.blobs.get(TRAINING, f"{place.job.folder}/{output_of(place.job.name)}/metrics.json")[0])
 
     assert job.progress == "succeeded"
     assert job.status == "Completed"
     assert job.url is not None
     assert job.url.startswith("https://")
     assert (metrics["rows"], metrics["contamination"]) == (480, 0.02)
-    assert place.blobs.info(TRAINING, f"{place.job.folder}/model/bundle.joblib").size > 0
+    assert place.blobs.info(TRAINING, f"{place.job.folder}/{output_of(place.job.name)}/bundle.joblib").size > 0
 
 
 def test_a_job_that_fails_leaves_its_reason_in_words(place: Place) -> None:
@@ -167,7 +168,7 @@ def test_a_job_that_fails_leaves_its_reason_in_words(place: Place) -> None:
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=2))
     place.workspace.start_training(job)
     ended = ended_job(place, job.name)
-    why = json.loads(place.blobs.get(TRAINING, f"{job.folder}/model/error.json")[0])
+    why = json.loads(place.blobs.get(TRAINING, f"{job.folder}/{output_of(job.name)}/error.json")[0])
 
     assert (ended.progress, ended.status) == ("failed", "Failed")
     assert why["code"] == "too_few_rows"
@@ -182,7 +183,7 @@ def test_a_job_is_given_the_champion_and_measures_both(place: Place) -> None:
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=25))
     place.workspace.start_training(job)
     assert ended_job(place, job.name).progress == "succeeded"
-    metrics = json.loads(place.blobs.get(TRAINING, f"{job.folder}/model/metrics.json")[0])
+    metrics = json.loads(place.blobs.get(TRAINING, f"{job.folder}/{output_of(job.name)}/metrics.json")[0])
 
     assert "problem" not in metrics["champion"]
     # each of the two on the rows held out of either dataset
@@ -190,7 +191,7 @@ def test_a_job_is_given_the_champion_and_measures_both(place: Place) -> None:
         for measured in (metrics, metrics["champion"]):
             assert 0 <= measured[name] <= 1
             assert 0 <= measured[f"reference_{name}"] <= 1
-    assert place.blobs.info(TRAINING, f"{job.folder}/model/holdout.parquet").size > 0
+    assert place.blobs.info(TRAINING, f"{job.folder}/{output_of(job.name)}/holdout.parquet").size > 0
 
 
 def test_a_run_is_registered_once_and_versions_count_as_numbers(place: Place) -> None:

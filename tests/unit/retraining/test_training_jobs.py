@@ -32,7 +32,7 @@ def changes(**tuning: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("tuning", [{}, {"method": "random", "space": SPACE}], ids=["none", "random"])
 def test_what_the_job_finds_out_itself_is_a_plain_job(tuning: dict[str, Any]) -> None:
     assert file_of(job(**tuning)) == "train.yml"
-    assert changes(**tuning) == {"code": "/code", "inputs.contamination": 0.01, "outputs.model.path": "D/model"}
+    assert changes(**tuning) == {"code": "/code", "inputs.contamination": 0.01, "outputs.model.path": "D/jobs/gas-1"}
 
 
 def test_a_sweep_has_the_space_of_the_contract_and_the_defaults_of_the_rest() -> None:
