@@ -1,5 +1,7 @@
 """The replay: recent real files scored by a new deployment, pinned by name, and by the live one, before it has traffic.
 
+Where models go into service without an endpoint, both bundles answer in process, by the endpoint's own code.
+
 A run record's `replay` holds `files` (blob, run, rows), `rows`, `errors` (usable rows that the new model leaves without
 an answer), and where rows were scored `alert_rate` (for contracts with a column `anomaly`); with a live model
 `compared`, the rows that both scored, `champion_alert_rate` and `agreement`, the share of them which both answer alike
@@ -51,11 +53,11 @@ class _Replayed:
 class Replay(Stage):
     """Finds the files, scores them twice, and compares."""
 
-    def run(self, contract: DatasetContract, url: str, challenger: str, champion: str | None) -> dict[str, Any]:
+    def run(self, contract: DatasetContract, challenger: Target, champion: Target | None) -> dict[str, Any]:
         """What the record keeps.
 
         Raises:
-            DropscoreError: the new deployment does not answer (`TryAgainError`), or refuses everything.
+            DropscoreError: the new model does not answer (`TryAgainError`), or refuses everything.
         """
         files: list[dict[str, Any]] = []
         replayed: list[_Replayed] = []
@@ -66,8 +68,8 @@ class Replay(Stage):
             except (InvalidInputError, ConflictError, NotFoundError) as error:
                 _log.info("replay leaves out %s: %s", run.blob, error)
                 continue
-            new = self._answers(contract, Target(url, challenger), rows, before)
-            old = self._champions(contract, Target(url, champion), rows, before) if champion else None
+            new = self._answers(contract, challenger, rows, before)
+            old = self._champions(contract, champion, rows, before) if champion else None
             replayed.append(_Replayed(new, old))
             files.append({"blob": run.blob, "run": run.id, "rows": rows.num_rows})
             left -= rows.num_rows
@@ -116,7 +118,7 @@ class Replay(Stage):
         try:
             return self._answers(contract, target, rows, before)
         except DropscoreError as error:
-            _log.warning("the live deployment did not answer the replay: %s", error, extra=error.where)
+            _log.warning("the live model did not answer the replay: %s", error, extra=error.where)
             return None
 
     def _answers(self, contract: DatasetContract, target: Target, rows: pa.Table, before: pa.Table) -> pa.Table:

@@ -42,24 +42,39 @@ class Verification(Stage):
             answered = smoke(self._targets, contract, target, run.model_version or "", self._sample(held))
             return self._runs.save(held, run.model_copy(update={"smoke": answered}))
         quick = bool((run.activated or {}).get("reused"))
-        if run.replay is None and not quick:
-            champion = self._champion(held, endpoint)
-            found = self._replayed.run(contract, endpoint.scoring_uri, run.deployment or "", champion)
-            return self._runs.save(held, run.model_copy(update={"replay": found}))
-        if run.activated is None and run.replay is not None and not run.replay["promote"]:
-            raise UnfitError("replay_unfit", "; ".join(run.replay["reasons"]))
-        return self._take_traffic(held, contract, endpoint, quick)
+        colour = self._champion(held, endpoint)
+        champion = Target(endpoint.scoring_uri, colour) if colour else None
+        replayed = (
+            None if quick else self._replay(held, contract, Target(endpoint.scoring_uri, run.deployment), champion)
+        )
+        return replayed or self._take_traffic(held, contract, endpoint, quick)
 
     def _verify_bundle(self, held: Held, contract: DatasetContract) -> Held:
         """A model without an endpoint: its bundle must answer, and is in service from then on."""
-        run = held.run
+        run, version = held.run, held.run.model_version or ""
+        target = Target("", None, contract.model_name, version, run.maker, run.dataset)
         if run.smoke is None:
-            version = run.model_version or ""
-            target = Target("", None, contract.model_name, version, run.maker, run.dataset)
             answered = smoke(self._targets, contract, target, version, self._sample(held))
             return self._runs.save(held, run.model_copy(update={"smoke": answered}))
+        live = self._live.get(run.dataset)
+        other = live is not None and live.run != run.maker
+        champion = Target("", None, live.model, live.version, live.run, live.dataset) if live and other else None
+        if (replayed := self._replay(held, contract, target, champion)) is not None:
+            return replayed
         self._promote(held, contract, None)
         return self._move(held, State.LIVE, "without an endpoint")
+
+    def _replay(
+        self, held: Held, contract: DatasetContract, challenger: Target, champion: Target | None
+    ) -> Held | None:
+        """Recent files by both models, once; None when that has been. What a person asked for is not judged by it."""
+        run = held.run
+        if run.replay is None:
+            found = self._replayed.run(contract, challenger, champion)
+            return self._runs.save(held, run.model_copy(update={"replay": found}))
+        if run.activated is None and not run.replay["promote"]:
+            raise UnfitError("replay_unfit", "; ".join(run.replay["reasons"]))
+        return None
 
     def _deployed(self, held: Held) -> Endpoint:
         """The endpoint, with the run's deployment behind it."""

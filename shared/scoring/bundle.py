@@ -26,6 +26,10 @@ _STILL_ANSWERS = ("malformed_answer", "model_changed")
 """Codes of an endpoint that answers, if badly: a bundle would only hide what is wrong with it."""
 
 
+_OPEN = 2
+"""Bundles of a dataset: the live model's and, while files are replayed, that of its challenger."""
+
+
 class Service(Protocol):
     """`aml.serving.Service`, as far as it is used here."""
 
@@ -35,12 +39,12 @@ class Service(Protocol):
 
 
 class Bundles:
-    """The live models' bundles, each opened once per process; safe for use by several threads at once."""
+    """The models' bundles, the two used last of every dataset kept open; safe for use by several threads at once."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._lock = threading.Lock()
-        self._opened: dict[str, tuple[str, Service]] = {}
+        self._opened: dict[str, dict[str, Service]] = {}
 
     def service(self, dataset: str, run: str, model: str, version: str) -> Service:
         """The model that the training run `run` left, answering under this name and version.
@@ -51,10 +55,11 @@ class Bundles:
         """
         name = f"{dataset}/{run}/model/bundle.joblib"
         with self._lock:
-            known = self._opened.get(dataset)
-            if known is None or known[0] != name:
-                known = self._opened[dataset] = (name, self._open(name, model, version))
-            return known[1]
+            opened = self._opened.setdefault(dataset, {})
+            opened[name] = opened.pop(name, None) or self._open(name, model, version)
+            while len(opened) > _OPEN:
+                del opened[next(iter(opened))]
+            return opened[name]
 
     def _open(self, name: str, model: str, version: str) -> Service:
         where = f"{TRAINING}/{name}"

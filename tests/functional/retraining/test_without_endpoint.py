@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from aml.contract import ReplayRules
+from shared.errors import EndpointUnavailableError
 from shared.retraining.lifecycle import State
-from tests.functional.retraining.world import ENDPOINT, World
+from tests.functional.retraining.world import ENDPOINT, GAS, World
 
 
 @pytest.fixture
@@ -60,6 +62,50 @@ def test_an_endpoint_comes_with_the_next_model_once_it_is_wanted(world: World) -
     run = later.settle(later.drop("gas/b.csv"))
 
     assert (run.state, run.endpoint, later.traffic()) == (State.LIVE, ENDPOINT, {run.deployment: 100})
+
+
+def test_recent_files_are_replayed_through_both_bundles(world: World) -> None:
+    first = world.settle(world.drop("gas/a.csv"))
+    world.scored("gas/file.csv")
+    world.targets.alerts = {first.id: 4}
+    second = world.drop("gas/b.csv")
+    world.targets.alerts[second.id] = 2
+    second = world.settle(second)
+
+    assert (second.state, first.replay and first.replay["rows"]) == (State.LIVE, 0)
+    assert second.replay is not None
+    assert (second.replay["rows"], second.replay["compared"], second.replay["errors"]) == (48, 48, 0)
+    assert (second.replay["alert_rate"], second.replay["champion_alert_rate"]) == (0.5, 0.25)
+    assert second.replay["agreement"] == 0.75
+
+
+def test_a_bundle_outside_the_replays_limits_is_rejected_unless_a_person_asks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = world.settle(world.drop("gas/a.csv"))
+    world.scored("gas/file.csv")
+    strict = GAS.model_copy(update={"replay": ReplayRules(max_alert_rate=0.1)})
+    monkeypatch.setattr("shared.retraining.verification.load_contract", {"gas": strict}.__getitem__)
+    second = world.drop("gas/b.csv")
+    world.targets.alerts = {second.id: 2}
+    second = world.settle(second)
+
+    assert second.state == State.REJECTED
+    assert "alert_rate is 0.5, above 0.1" in (second.history[-1].note or "")
+    assert world.live_model().run == first.id
+    wished = world.settle(world.activate(second.model_version or ""))
+    assert (wished.state, wished.replay and wished.replay["promote"]) == (State.LIVE, False)
+
+
+def test_a_live_bundle_that_does_not_answer_is_nothing_against_the_new_one(world: World) -> None:
+    first = world.settle(world.drop("gas/a.csv"))
+    world.scored("gas/file.csv")
+    world.targets.faults = {first.id: EndpointUnavailableError("bundle_missing", "it is gone")}
+    second = world.settle(world.drop("gas/b.csv"))
+
+    assert second.state == State.LIVE
+    assert second.replay is not None
+    assert (second.replay["rows"], "compared" in second.replay) == (48, False)
 
 
 def test_nothing_is_asked_of_azure_ml_about_endpoints(world: World) -> None:

@@ -70,8 +70,9 @@ class Crash:
 class FakeTargets(Targets):
     """Connects to deployments that answer every row.
 
-    `fault` is what is raised instead, `faults` the same by deployment; `score` is what is answered, `alerts` every
-    how manieth row each deployment flags (0: none), `routed` who answers requests that name no deployment, by turns.
+    `fault` is what is raised instead, `faults` the same by deployment (by training run where a bundle answers); `score`
+    is what is answered, `alerts` every how manieth row each of them flags (0: none), `routed` who answers requests that
+    name no deployment, by turns.
     """
 
     def __init__(self, settings: Settings, live: LiveModels) -> None:
@@ -100,14 +101,15 @@ class _Client(EndpointClient):
         """See `EndpointClient.post`."""
         if deployment is None and self._targets.routed:
             self._targets.routed.append(deployment := self._targets.routed.pop(0))
-        fault = self._targets.fault or self._targets.faults.get(deployment)
+        answers = deployment or self._target.run or None
+        fault = self._targets.fault or self._targets.faults.get(answers)
         if fault is not None:
             raise fault
         with pa.ipc.open_stream(body) as reader:
             table = reader.read_all()
         rows = table.num_rows - int((table.schema.metadata or {})[CONTEXT_ROWS])
         self._targets.asked.append((self._target.url, deployment, rows))
-        every = self._targets.alerts.get(deployment, 0)
+        every = self._targets.alerts.get(answers, 0)
         flags = [int(every > 0 and row % every == 0) for row in range(rows)]
         columns = [pa.array(flags, pa.int64()), pa.array([self._targets.score] * rows, pa.float64())]
         schema = prediction_schema(GAS).with_metadata({"dropscore.version": self._targets.version})
