@@ -392,4 +392,5 @@ class FileScoring:
             model={**(run.model or {}), **about["model"]},
         )
         claim.save(done)
+        telemetry.drifted(run.dataset, about.get("drift") or {})  # a manifest that stands from before it has none
         _log.info("run %s completed: %s", run.id, about["counts"], extra={"blob": run.blob})

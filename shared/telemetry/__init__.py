@@ -7,10 +7,10 @@ told to send everything to Application Insights, or in `exporting`, where the va
 import os
 
 from shared.telemetry.exporting import export, wanted
-from shared.telemetry.instruments import asked, following, levels_wanted, moved, retried, standing
+from shared.telemetry.instruments import asked, drifted, following, levels_wanted, moved, retried, standing
 from shared.telemetry.logs import carried, describe
 
-__all__ = ["asked", "carried", "following", "levels_wanted", "moved", "retried", "standing", "start"]
+__all__ = ["asked", "carried", "drifted", "following", "levels_wanted", "moved", "retried", "standing", "start"]
 
 
 def start(log_format: str) -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
@@ -30,8 +30,10 @@ RUN_ENDS = frozenset({"completed", "live", "rejected", "superseded", "invalid", 
 
 KIND, STATE = "dropscore.run.kind", "dropscore.run.state"
 DATASET, OUTCOME = "dropscore.dataset", "dropscore.row.outcome"
+COLUMN, VERDICT = "dropscore.column", "dropscore.drift.verdict"
 _SECONDS_OF_A_RUN = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 _SECONDS_OF_A_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
+_PSI = (0, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _ROWS = {"scored": "scored", "errors": "error", "rejected": "rejected"}
 
 _FRESH_SECONDS = 300.0
@@ -84,6 +86,13 @@ class Instruments:
         )
         self.rows = meter.create_counter("dropscore.file.rows", "{row}", "Rows of completed files")
         self.anomalies = meter.create_counter("dropscore.file.anomalies", "{row}", "Flagged rows of completed files")
+        self.drift = meter.create_counter("dropscore.file.drift", "{file}", "Verdicts on the drift of completed files")
+        self.psi = meter.create_histogram(
+            "dropscore.drift.psi",
+            "1",
+            "What the PSI of a file's column, or of its score, exceeds that by chance",
+            explicit_bucket_boundaries_advisory=_PSI,
+        )
         self.requests = meter.create_histogram(
             "dropscore.endpoint.request.duration",
             "s",
@@ -141,6 +150,18 @@ def moved(before: Run | None, after: Run) -> None:
         for name, outcome in _ROWS.items():
             _instruments.rows.add(after.counts.get(name, 0), {DATASET: after.dataset, OUTCOME: outcome})
         _instruments.anomalies.add(after.counts.get("anomalies", 0), {DATASET: after.dataset})
+
+
+def drifted(dataset: str, drift: Mapping[str, Any]) -> None:
+    """A file was completed, with these words on drift in its manifest."""
+    about = {DATASET: dataset}
+    if "verdict" in drift:
+        _instruments.drift.add(1, {**about, VERDICT: drift["verdict"]})
+    score = {drift["score"]["name"]: drift["score"]} if "score" in drift else {}
+    for name, found in {**drift.get("columns", {}), **score}.items():
+        if found.get("psi") is not None:
+            beyond = found["psi"] - (found.get("psi_by_chance") or 0.0)
+            _instruments.psi.record(max(beyond, 0.0), {**about, COLUMN: name})
 
 
 @contextmanager

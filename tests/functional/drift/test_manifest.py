@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from shared.naming import STATE
 from shared.scoring import results as results_module
 from tests.fakes.endpoint import FakeEndpoint, Reply
+from tests.fakes.telemetry import listening
 from tests.functional.drift.profiles import leave, louder
 from tests.functional.scoring.world import TRAINING_RUN, Row, World, hourly, table
 
@@ -47,6 +48,32 @@ def test_a_week_of_other_volumes(world: World) -> None:
 
     assert found["verdict"] == found["columns"]["VolCorrected"]["verdict"] == found["score"]["verdict"] == "severe"
     assert found["columns"]["VolCorrected"]["out_of_range"]["training"] > 0.9
+
+
+def test_what_the_manifest_says_is_told_as_metrics_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(world)
+    with listening(monkeypatch) as heard:
+        found = [drift(world, louder(WEEK), "gas/a.csv"), drift(world, louder(WEEK, 5.0), "gas/b.csv")]
+        drift(world, hourly(2), "gas/short.csv")
+
+        assert heard.value("dropscore.file.drift", dropscore__drift__verdict="severe", dropscore__dataset="gas") == 2
+        assert heard.value("dropscore.file.drift", dropscore__drift__verdict="unknown") == 1
+        for name, about in (
+            ("VolCorrected", [each["columns"]["VolCorrected"] for each in found]),
+            ("anomaly_score", [each["score"] for each in found]),
+        ):
+            beyond = sum(each["psi"] - each["psi_by_chance"] for each in about)
+            assert heard.value("dropscore.drift.psi", dropscore__column=name) == pytest.approx(beyond)
+
+
+def test_a_file_that_drifts_less_than_chance_does_is_told_as_zero(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(world)
+    with listening(monkeypatch) as heard:
+        assert drift(world, WEEK)["verdict"] == "none"
+
+        assert heard.value("dropscore.drift.psi", dropscore__column="VolCorrected") == 0
 
 
 def test_fields_without_a_value_are_counted(world: World) -> None:
