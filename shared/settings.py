@@ -156,6 +156,9 @@ class Settings(BaseSettings):
     retire_training_days: Annotated[float, Field(ge=0)] = 0
     """After how many days the training data of a run that registered nothing is deleted; 0 keeps it."""
 
+    retire_state_days: Annotated[float, Field(ge=0)] = 0
+    """After how many days what was kept of files is deleted where no model, run or later file needs it; 0 keeps it."""
+
     # -- drift -----------------------------------------------------------------------------------------------
 
     retrain_on_drift: Literal["off", "persistent"] = "off"

@@ -1,4 +1,5 @@
-"""Retirement by policy: model versions are archived, the old colour and the data of fruitless runs are deleted.
+"""Retirement by policy: model versions are archived; the old colour, the data of fruitless runs, and what was kept of
+files for longer than anybody needs it are deleted.
 
 Off unless a setting asks for it. Never touched: the live model's version and deployment, those that a rollback would go
 to, whatever an open run holds, versions that somebody else registered, and run records. An archived version is only
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from aml.contract import contract_names, load_contract
@@ -21,6 +22,7 @@ from shared.naming import STATE, TRAINING, is_run_id
 from shared.retraining.lifecycle import ENDS, OPEN, State
 from shared.retraining.workspace import Deployment, Endpoint, ModelVersion, Workspace
 from shared.runs import Run, RunStore
+from shared.scoring.forgetting import Forgetting
 from shared.settings import Settings
 from shared.storage import ABSENT, BlobStore
 
@@ -80,6 +82,7 @@ class Retirement:
         self._live = live
         self._workspace = workspace
         self._clock = clock
+        self._forgetting = Forgetting(blobs, runs)
 
     def look(self) -> None:
         """Carries out the policy where it is due; what stands in its way is logged and tried again an hour later."""
@@ -88,6 +91,7 @@ class Retirement:
             (chosen.retire_models_kept, self._archive_versions),
             (chosen.retire_idle_deployment_hours, self._delete_idle_deployments),
             (chosen.retire_training_days, self._delete_training_data),
+            (chosen.retire_state_days, self._forget),
         )
         due = [act for setting, act in policies if setting]
         for dataset in contract_names() if due else ():
@@ -128,8 +132,7 @@ class Retirement:
     def _versions_in_use(self, live: LiveModel) -> set[str]:
         """Versions that a rollback would go to (the one promoted before the live one), are deployed or under way."""
         trained = {held.run.id: held.run for held in self._runs.search(dataset=live.dataset, kind="train")}
-        promoted = sorted((run for run in trained.values() if run.state == State.LIVE), key=lambda run: run.updated)
-        others = [run.model_version for run in promoted if run.model_version != live.version]
+        others = [run.model_version for run in _promoted(trained.values()) if run.model_version != live.version]
         deployed = [trained[each.run] for each in self._deployments(live.endpoint) if each.run in trained]
         under_way = [run for run in trained.values() if run.state in OPEN]
         return {version for version in [*others[-1:], *(r.model_version for r in [*deployed, *under_way])] if version}
@@ -170,6 +173,23 @@ class Retirement:
             for blob in list(self._blobs.list_blobs(TRAINING, f"{dataset}/{folder}/")):
                 self._blobs.delete(TRAINING, blob.name)
             _log.info("deleted the training data of %s", run.id, extra={"run": run.id, "dataset": dataset})
+
+    def _forget(self, dataset: str) -> None:
+        before = self._clock() - timedelta(days=self._settings.retire_state_days)
+        live, removed = self._live.get(dataset), self._forgetting.contexts(dataset, before)
+        removed += self._forgetting.tails(load_contract(dataset), before)
+        if live is not None:
+            runs = {found.run.id: found.run for found in self._runs.search(dataset=dataset, kind="train")}
+            others = [run.maker for run in _promoted(runs.values()) if run.maker != live.run]
+            until = (runs[live.run].data or {}).get("last_time") if live.run in runs else None
+            removed += self._forgetting.counts(dataset, before, {live.run, *others[-1:]}, until)
+        if removed:
+            _log.info("deleted %s leftovers of %s", removed, dataset, extra={"dataset": dataset})
+
+
+def _promoted(runs: Iterable[Run]) -> list[Run]:
+    """Those that brought a model into service, in their order."""
+    return sorted((run for run in runs if run.state == State.LIVE), key=lambda run: run.updated)
 
 
 def _is_fruitless(run: Run) -> bool:

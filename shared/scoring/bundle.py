@@ -56,7 +56,7 @@ class Bundles:
         name = f"{dataset}/{run}/model/bundle.joblib"
         with self._lock:
             opened = self._opened.setdefault(dataset, {})
-            opened[name] = opened.pop(name, None) or self._open(name, model, version)
+            opened[name] = opened.pop(name) if name in opened else self._open(name, model, version)
             while len(opened) > _OPEN:
                 del opened[next(iter(opened))]
             return opened[name]

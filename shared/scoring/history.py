@@ -158,16 +158,16 @@ class History:
 def _before(look: Tails, contract: DatasetContract, place: Place) -> pa.Table:
     wanted = None if place.firsts is None else tokens(place.firsts)
     found: list[tuple[About, pa.Table]] = []
-    reach: dict[str, datetime] = {}
+    reached: dict[str, datetime] = {}
     for entry in islice(look.ending_before(place.first), _LISTED):
-        if wanted is not None and all(each in reach and reach[each] > entry.end for each in wanted):
+        if wanted is not None and all(each in reached and reached[each] > entry.end for each in wanted):
             break
         series = entry.shared(wanted)
-        covered = series is not None and all(each in reach and reach[each] > entry.end for each in series)
+        covered = series is not None and all(each in reached and reached[each] > entry.end for each in series)
         kept = None if covered or entry.of(place.source) else look.read(entry.name)
         if kept is not None:
             found.append(kept)
-            reach = _reach(merged(found, contract), contract)
+            reached = reach(merged(found, contract), contract)
     for entry in islice(look.ending_from(place.first), _LISTED):
         series = entry.shared(wanted)
         beyond = entry.since >= place.last or series == frozenset()
@@ -205,7 +205,7 @@ def _behind(look: Tails, contract: DatasetContract, source: str, span: Tail) -> 
     return found
 
 
-def _reach(rows: pa.Table, contract: DatasetContract) -> dict[str, datetime]:
+def reach(rows: pa.Table, contract: DatasetContract) -> dict[str, datetime]:
     """Of every series with a whole context in `rows`, the time of the context's oldest row."""
     by_series = _times(rows, contract)
     return {name: times[-contract.context_rows] for name, times in by_series.items() if _enough(times, contract)}

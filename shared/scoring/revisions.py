@@ -122,7 +122,11 @@ class Revisions:
         if held.run.state in _OPEN:
             return None  # it is looked at once it has ended
         contract = load_contract(about["dataset"])
-        if held.run.state == "completed" and self._history.stale(contract, about["source"], held.run.id):
+        if (
+            held.run.state == "completed"
+            and self._is_there(held.run)
+            and self._history.stale(contract, about["source"], held.run.id)
+        ):
             own = about["cause"] == about["source"]
             cause = "files that arrived while it was scored" if own else about["cause"]
             fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0}
@@ -130,6 +134,13 @@ class Revisions:
             opened = held.run.entered("received", self._clock(), note, revision=held.run.revision + 1, **fresh)
             self._ask(self._runs.save(held, opened).run)
         return self._done(info)
+
+    def _is_there(self, run: Run) -> bool:
+        """Whether the run's input can be scored again: the results of one that was removed stay as they are."""
+        try:
+            return self._blobs.info(*run.blob.split("/", 1)).etag == run.etag
+        except NotFoundError:
+            return False
 
     def _done(self, mark: BlobInfo) -> None:
         """Removes the mark, unless it was set anew meanwhile."""

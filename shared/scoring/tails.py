@@ -141,6 +141,10 @@ class Tails:
             STATE, _pointer(self._contract, source), pointer.model_dump_json().encode(), if_match=etag
         )
 
+    def unpoint(self, source: str, etag: str) -> None:
+        """Forgets where the tail of a file lies; `ConflictError` when somebody else wrote it meanwhile."""
+        self._blobs.delete(STATE, _pointer(self._contract, source), if_match=etag)
+
     def put(self, tail: Tail, about: About, rows: pa.Table) -> None:
         """Writes the rows under the tail's name."""
         series = "*" if tail.series is None else " ".join(sorted(tail.series))

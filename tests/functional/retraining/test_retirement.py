@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
-from shared.naming import TRAINING
+from shared.naming import STATE, TRAINING
 from shared.retraining.retirement import Retirement
 from shared.runs import Run
 from shared.settings import Settings
@@ -170,6 +170,27 @@ def test_of_many_instances_one_looks_and_only_once_an_hour(world: World) -> None
         instance.look()
 
     assert world.workspace.calls["models"] == before + 2
+
+
+def test_what_was_kept_of_files_goes_when_it_is_old_and_neither_model_needs_it(world: World) -> None:
+    promoted = [world.runs.load("gas", each).run for each in sorted(folders(world))]
+    trained = {run.id: (run.data or {})["last_time"] for run in promoted}
+    assert len(set(trained.values())) == 1
+    for run in promoted:
+        about = {"run": "r", "model": run.id, "end": "1"}
+        world.blobs.put(STATE, f"drift/gas/files/{run.id}.json", b"{}", metadata=about)
+    scored = world.scored("gas/file.csv")
+    world.blobs.put(STATE, f"context/gas/{scored.id}.arrow", b"rows")
+    retirement(world, retire_state_days=30).look()
+    assert len(list(world.blobs.list_blobs(STATE, "drift/"))) == 4
+    world.clock.advance(timedelta(days=31))
+    retirement(world, retire_state_days=30).look()
+
+    left = [info.name.rpartition("/")[2] for info in world.blobs.list_blobs(STATE, "drift/")]
+    assert left == [f"{run.id}.json" for run in promoted[-2:]]
+    assert list(world.blobs.list_blobs(STATE, "context/")) == []
+    assert world.live_model().version == "4"
+    assert world.promoted("gas/next.csv").model_version == "5"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.naming import RUNS, STATE
+from shared.naming import INCOMING, RUNS, STATE
 from shared.runs import Run
 from tests.fakes.endpoint import FakeEndpoint, refusal
 from tests.functional.scoring.world import Row, World, hourly, rows_of, table
@@ -333,6 +333,20 @@ def test_a_run_that_an_operator_removed_is_forgotten(world: World) -> None:
     _drop(world, 0)
     _settle(world)
 
+    assert _marks(world) == []
+
+
+def test_the_results_of_a_file_that_was_removed_stay_as_they_are(world: World) -> None:
+    _drop(world, 1)
+    run = _day(world, 1)
+    before = world.result("gas/1_scored.csv")
+    world.blobs.delete(INCOMING, "gas/1.csv")
+
+    _drop(world, 0)
+    _settle(world)
+
+    assert (world.record(run).state, world.record(run).revision) == ("completed", 0)
+    assert world.result("gas/1_scored.csv") == before
     assert _marks(world) == []
 
 
