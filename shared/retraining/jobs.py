@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from aml.contract import Choice, Tuning
+from shared.errors import WorkspaceRefusedError
 
 if TYPE_CHECKING:
     from shared.retraining.workspace import TrainingJob
@@ -28,7 +29,17 @@ def output_of(job: str) -> str:
 
 
 def file_of(job: TrainingJob) -> str:
-    """The file under `aml/jobs` that defines the job."""
+    """The file under `aml/jobs` that defines the job.
+
+    Raises:
+        WorkspaceRefusedError: ``automl_not_served``, what AutoML finds could neither be judged nor served by the app.
+    """
+    if job.tuning.method == "automl":
+        raise WorkspaceRefusedError(
+            "automl_not_served",
+            f"The contract of {job.dataset} asks for AutoML, whose models are MLflow folders: the app can neither "
+            "compare them with the live model nor serve them. Submit aml/jobs/automl.yml by hand, or tune otherwise.",
+        )
     return "sweep.yml" if job.tuning.is_sweep else "train.yml"
 
 

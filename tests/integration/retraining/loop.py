@@ -155,28 +155,16 @@ class Loop:
         self.blobs.put(TRAINING, f"{place}/model/{bundle.name}", data)
         self.blobs.put(TRAINING, f"{place}/sample.arrow", write_table(table(days=2)))
 
-    def validated(self, days: int) -> Run:
-        """A run whose dataset was found good; its job starts with the next look. Two days are too few to train on."""
-        self.clock.advance(timedelta(seconds=2))
-        blob, etag = f"{DATASETS}/gas/y.csv", f"0x{time.monotonic_ns():x}"
-        run = Run(
-            id=run_id("train", blob, etag, self.clock()),
-            kind="train",
-            dataset="gas",
-            blob=blob,
-            etag=etag,
-            state=State.VALIDATED,
-            data={"sha256": "0" * 64},
-        )
+    def spoil(self, run: Run) -> None:
+        """The table of a run that was found good is replaced by one of two days: too little to train on."""
         file = pa.BufferOutputStream()
-        pq.write_table(table(days), file)
+        pq.write_table(table(days=2), file)
         self.blobs.put(TRAINING, f"gas/{run.id}/data.parquet", file.getvalue().to_pybytes())
-        return self.app.runs.create(run.entered(State.VALIDATED, self.clock()))[0].run
 
-    def drop(self, name: str) -> Run:
+    def drop(self, name: str, days: int = 30) -> Run:
         """A dataset is dropped."""
         self.clock.advance(timedelta(seconds=2))
-        self.blobs.put(DATASETS, name, plain_csv(hourly_gas(FIRST, 30, 1)).encode())
+        self.blobs.put(DATASETS, name, plain_csv(hourly_gas(FIRST, days, 1)).encode())
         return self.app.retraining.receive(self.blobs.info(DATASETS, name))[0].run
 
     def score(self, name: str, days: int = 3) -> Run:

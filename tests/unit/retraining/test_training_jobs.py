@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aml.contract import Tuning
+from shared.errors import WorkspaceRefusedError
 from shared.retraining.jobs import file_of, own_changes
 from shared.retraining.workspace import TrainingJob
 
@@ -33,6 +34,13 @@ def changes(**tuning: Any) -> dict[str, Any]:
 def test_what_the_job_finds_out_itself_is_a_plain_job(tuning: dict[str, Any]) -> None:
     assert file_of(job(**tuning)) == "train.yml"
     assert changes(**tuning) == {"code": "/code", "inputs.contamination": 0.01, "outputs.model.path": "D/jobs/gas-1"}
+
+
+def test_automl_is_refused_before_anything_is_submitted() -> None:
+    with pytest.raises(WorkspaceRefusedError, match="asks for AutoML") as caught:
+        file_of(job(method="automl"))
+
+    assert caught.value.code == "automl_not_served"
 
 
 def test_a_sweep_has_the_space_of_the_contract_and_the_defaults_of_the_rest() -> None:
