@@ -7,13 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import WorkspaceUnavailableError
 from shared.runs import Run
 from shared.work import WorkDesk
 from tests.fakes.queue import FakeQueue
-from tests.functional.retraining.world import ENDPOINT, CrashError, World
-
-UNAVAILABLE = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 503")
+from tests.functional.retraining.world import ENDPOINT, THROTTLED, CrashError, World
 
 
 def desk(world: World) -> WorkDesk:
@@ -31,7 +28,7 @@ def second(world: World, state: str) -> Run:
     """A run that stands in `state` while the model of another is in service."""
     world.promoted()
     if state == "registered":
-        world.workspace.fail("endpoint", UNAVAILABLE)
+        world.workspace.fail("endpoint", THROTTLED)
     return world.look_until(world.drop("gas/second.csv"), state)
 
 
@@ -80,7 +77,7 @@ def test_what_cannot_be_undone_at_once_is_undone_by_the_timer() -> None:
     world = World(looks=2)
     run = second(world, "deploying")
     world.look(run)
-    world.workspace.fail("delete_deployment", UNAVAILABLE)
+    world.workspace.fail("delete_deployment", THROTTLED)
     bury(world, run)
 
     marked = world.read(run)
@@ -115,7 +112,7 @@ def test_an_activation_of_the_live_version_that_crashes_leaves_it_in_service() -
     world = World(looks=0)
     first = world.promoted()
     back = world.activate("1")
-    world.targets.fault = UNAVAILABLE
+    world.targets.fault = THROTTLED
     back = world.look_until(back, "verifying")
     assert bury(world, first) is None, "the dataset is the same, the message is not about this run"
     desk(world).bury(json.dumps({"dataset": "gas", "run": back.id}))

@@ -7,14 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.errors import WorkspaceUnavailableError
 from shared.live import LiveModel
 from shared.naming import TRAINING
 from shared.runs import Run
 from tests.fakes.workspace import METRICS
-from tests.functional.retraining.world import GAS, World
-
-UNAVAILABLE = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 503")
+from tests.functional.retraining.world import GAS, THROTTLED, World
 
 
 def two_models() -> World:
@@ -40,7 +37,7 @@ def held_against_what_it_replaced(world: World, run: Run) -> bool:
 def test_a_run_that_stands_before_the_gate_lets_nobody_else_become_the_champion() -> None:
     world = two_models()
     run = world.look_until(world.drop("gas/third.csv"), "training")
-    world.workspace.fail("register", UNAVAILABLE)
+    world.workspace.fail("register", THROTTLED)
     run = world.look_until(run, "evaluated")
     wish = world.look(world.activate("1"))
     assert (wish.state, world.live_model().version) == ("registered", "2")
@@ -141,7 +138,7 @@ def test_a_run_that_was_training_before_jobs_had_folders_of_their_own_goes_on() 
 def test_an_instance_that_was_held_up_before_the_gate_registers_nothing() -> None:
     world = two_models()
     run = world.look_until(world.drop("gas/third.csv"), "training")
-    world.workspace.fail("register", UNAVAILABLE)
+    world.workspace.fail("register", THROTTLED)
     run = world.look_until(run, "evaluated")
     stale = world.runs.load("gas", run.id)
     assert world.settle(run).state == "live"

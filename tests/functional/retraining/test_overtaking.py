@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from shared.errors import NotFoundError, WorkspaceUnavailableError
+from shared.errors import NotFoundError
 from shared.naming import DATASETS, TRAINING
 from shared.retraining.workspace import TrainingJob
 from shared.runs import Run
-from tests.functional.retraining.world import ENDPOINT, World, dataset
-
-THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
+from tests.functional.retraining.world import ENDPOINT, THROTTLED, World, dataset
 
 
 @pytest.mark.parametrize("what", ["replaced", "removed"])

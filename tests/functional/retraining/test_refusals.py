@@ -14,9 +14,8 @@ from shared.naming import TRAINING
 from shared.retraining.lifecycle import ENDS
 from shared.retraining.workspace import Endpoint
 from shared.runs import Run
-from tests.functional.retraining.world import ENDPOINT, FIRST, World, dataset
+from tests.functional.retraining.world import ENDPOINT, FIRST, THROTTLED, World, dataset
 
-THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
 SILENT = EndpointUnavailableError("endpoint_unreachable", "The endpoint did not answer (ConnectTimeout).")
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from aml.contract import GateRule, load_contract
 from local.sample_data import hourly_gas, plain_csv
+from shared.errors import WorkspaceUnavailableError
 from shared.live import LiveModel, LiveModels
 from shared.naming import CONTAINERS, DATASETS, INCOMING, TRAINING, run_id
 from shared.retraining.lifecycle import ENDS
@@ -33,6 +34,7 @@ GAS = load_contract("gas").model_copy(update={"gate": GATE})
 ENDPOINT = "dropscore-gas"
 FIRST = datetime.fromisoformat("2026-01-01")
 LOOKS_AT_MOST = 60
+THROTTLED = WorkspaceUnavailableError("workspace_unavailable", "Azure ML answered 429: too many requests")
 
 
 def dataset(days: int = 20, seed: int = 1) -> bytes:
