@@ -292,29 +292,31 @@ def ended_job(loop: Loop, run: Run) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fails", "is cancelled by a person", "hangs", "vanishes"])
-def test_a_job_that_comes_to_nothing(loop: Loop, told: Told, name: str) -> None:
-    live = loop.live()
-    with loop.polled() as poll:
-        run = loop.drop(f"gas/job_{name.replace(' ', '_')}.csv", days=200)
+def test_a_job_that_comes_to_nothing(place: Callable[..., Loop], loop: Loop, told: Told, name: str) -> None:
+    fresh = place()
+    fresh.app.live.put(loop.app.live.get("gas") or pytest.fail("no live model"))
+    live = fresh.live()
+    with fresh.polled() as poll:
+        run = fresh.drop("gas/x.csv", days=200)
         if name == "fails":
-            loop.order({"kind": "arm_status", "status": 503, "method": "PUT", "path": "jobs/", "times": 1})
-            assert loop.look(run).state == "validated"
-            loop.spoil(run)
-        run = loop.look(run)
+            fresh.order({"kind": "arm_status", "status": 503, "method": "PUT", "path": "jobs/", "times": 1})
+            assert fresh.look(run).state == "validated"
+            fresh.spoil(run)
+        run = fresh.look(run)
         assert run.state == "training"
         if name == "is cancelled by a person":
-            loop.client.jobs.begin_cancel(run.job)
+            fresh.client.jobs.begin_cancel(run.job)
         elif name == "hangs":
-            loop.clock.advance(timedelta(hours=25))
+            fresh.clock.advance(timedelta(hours=25))
         elif name == "vanishes":
-            loop.order({"kind": "arm_vanish", "method": "GET", "path": f"jobs/{run.job}", "times": 1})
-        run = loop.settle(run)
+            fresh.order({"kind": "arm_vanish", "method": "GET", "path": f"jobs/{run.job}", "times": 1})
+        run = fresh.settle(run)
 
     code = {"fails": "training_failed", "hangs": "training_timeout", "vanishes": "job_vanished"}.get(name)
     assert (run.state, run.error and run.error.code) == ("failed", code or "training_canceled")
     if name == "hangs":
-        assert ended_job(loop, run) == "Canceled"
-    assert (loop.live(), loop.traffic(), poll.failed) == (live, {live: 100}, [])
+        assert ended_job(fresh, run) == "Canceled"
+    assert (fresh.live(), fresh.traffic(), poll.failed) == (live, {live: 100}, [])
     tell(told, f"job {name}", 1, run, "no job under way", poll.answered, 0)
 
 
