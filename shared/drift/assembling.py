@@ -18,8 +18,7 @@ from shared.drift.recent import Measured
 from shared.errors import ConflictError, InvalidInputError, NotFoundError
 from shared.naming import DATASETS, TRAINING
 from shared.scoring.context import conform, row_schema
-from shared.scoring.history import merged
-from shared.scoring.tails import About
+from shared.scoring.joining import merged
 from shared.storage import ABSENT, BlobStore
 from shared.tables import read, survey
 
@@ -110,14 +109,14 @@ def _rows(
 ) -> tuple[list[Measured], pa.Table]:
     """The rows later than `last`, of as many of the latest files as may be held at once."""
     used: list[Measured] = []
-    found: list[tuple[About, pa.Table]] = []
+    found: list[tuple[str, pa.Table]] = []
     held = 0
     for each in files:
         if held >= _RECENT_ROWS:
             break
         rows = _later(blobs, contract, each, last)
         if rows is not None and rows.num_rows:
-            found.append((About(source=each.blob, run=each.run), rows))
+            found.append((each.run, rows))
             used.append(each)
             held += rows.num_rows
     return used, merged(found, contract)

@@ -19,9 +19,10 @@ import pyarrow as pa
 from shared.drift.tally import Tally
 from shared.errors import ConflictError, EndpointRefusedError, NotFoundError
 from shared.naming import RESULTS
-from shared.scoring.context import Preceding, no_rows, tail, time_order
+from shared.scoring.context import no_rows, tail, time_order
 from shared.scoring.journal import REQUEST_IDS_KEPT
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Pin
+from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import essence, used
 from shared.scoring.results import CSV
 from shared.scoring.scorer import HOPELESS_REFUSALS, Conversation
@@ -60,7 +61,7 @@ class Assembly:
         history = Preceding.first(self._store.history(), contract)
         before, sure, accepted, pin = no_rows(contract), True, False, self._store.pin()
         for index, record in enumerate(self._records):
-            right = record.used == used(history.then(before, contract), record.names, contract)
+            right = record.used == used(history.then(before), record.names, contract)
             if record.doubt or not right or _is_foreign(record, pin):
                 again.append(index)
                 self._store.put_context(index, PartContext(before, sure, accepted and sure))

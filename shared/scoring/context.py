@@ -8,8 +8,7 @@ training and within a file.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,10 +16,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from aml.contract import DatasetContract
 
 _TYPES = {"time": pa.timestamp("us"), "number": pa.float64(), "text": pa.string()}
+
+_COMPRESSED_FROM = 1000
+
+Positions = NDArray[np.int64]
 
 Firsts = Mapping[str | None, datetime]
 """When each series of a file begins; a file without a series column is the one series None."""
@@ -54,63 +58,26 @@ def tail(table: pa.Table, contract: DatasetContract) -> pa.Table:
         return table.slice(0, table.num_rows if wanted else 0)
     if contract.series is None or one_series(table, contract):
         return table.slice(table.num_rows - wanted)
-    codes = series_codes(table, contract.series)
-    order = np.argsort(codes, kind="stable")
-    ends = np.searchsorted(codes[order], codes[order], side="right")
-    from_the_end = ends - np.arange(len(codes))  # 1 for the last row of its series
-    return table.take(pa.array(np.sort(order[from_the_end <= wanted])))
+    keep = places(series_codes(table, contract.series)).from_the_end <= wanted
+    return table if keep.all() else table.filter(pa.array(keep))
 
 
 @dataclass(frozen=True)
-class Preceding:
-    """What comes before the next batch of a table: rows of the table itself, and `history` where a series begins.
+class Places:
+    """Where the rows of a table stand within their series: 1 for the first one, and 1 for the last one."""
 
-    Attributes:
-        history: rows known from elsewhere, in time order within each series, of any time.
-        latest: the last rows of the table so far, as many of each series as a context takes.
-        seen: the series that the table has had so far.
-    """
-
-    history: pa.Table
-    latest: pa.Table
-    seen: frozenset[str | None] = frozenset()
-
-    @classmethod
-    def first(cls, history: pa.Table, contract: DatasetContract) -> Preceding:
-        """What comes before the first batch of a table."""
-        return cls(conform(history, contract), no_rows(contract))
-
-    def context(self, rows: pa.Table, contract: DatasetContract) -> pa.Table:
-        """The context of a batch; of the history only what is older than the batch's first row of the same series."""
-        return pa.concat_tables([context_of(self.latest, rows, contract), self._opening(rows, contract)])
-
-    def _opening(self, rows: pa.Table, contract: DatasetContract) -> pa.Table:
-        new = [name for name in _series_names(rows, contract) if name not in self.seen]
-        return _older(self.history, rows, new, contract)
-
-    def then(self, rows: pa.Table, contract: DatasetContract) -> Preceding:
-        """What comes before the batch after `rows`."""
-        latest = tail(pa.concat_tables([self.latest, self._opening(rows, contract), rows]), contract)
-        return Preceding(self.history, latest, self.seen.union(_series_names(rows, contract)))
+    from_the_beginning: Positions
+    from_the_end: Positions
 
 
-def _series_names(rows: pa.Table, contract: DatasetContract) -> list[str | None]:
-    if contract.series is None:
-        return [None] if rows.num_rows else []
-    names: list[str | None] = pc.unique(rows.column(contract.series)).to_pylist()
-    return names
-
-
-def _older(history: pa.Table, rows: pa.Table, names: list[str | None], contract: DatasetContract) -> pa.Table:
-    """Of each of these series the last rows in `history` that are older than its first one in `rows`."""
-    if history.num_rows == 0 or not names:
-        return no_rows(contract)
-    times = rows.column(contract.time)
-    if contract.series is None:
-        return opening(history, {None: times[0].as_py()}, contract)
-    codes = pc.index_in(rows.column(contract.series), value_set=pa.array(names, pa.string()))
-    firsts = {name: times[pc.index(codes, code).as_py()].as_py() for code, name in enumerate(names)}
-    return opening(history, firsts, contract)
+def places(codes: NDArray[np.int32]) -> Places:
+    """The places of rows whose series are these."""
+    order = stable_order(codes)
+    counts = np.bincount(codes + 1)
+    begins = np.repeat(np.cumsum(counts) - counts, counts)
+    forth = np.empty(len(codes), np.int64)
+    forth[order] = np.arange(1, len(codes) + 1) - begins
+    return Places(forth, counts[codes + 1] - forth + 1)
 
 
 def opening(history: pa.Table, firsts: Firsts, contract: DatasetContract) -> pa.Table:
@@ -128,12 +95,27 @@ def fingerprint(rows: pa.Table, contract: DatasetContract) -> str:
     """A SHA-256 of the rows of each series in their order, whatever the order of the series."""
     if rows.num_rows == 0:
         return ""
-    found: dict[str, list[list[Any]]] = {}
-    series = rows.column(contract.series).to_pylist() if contract.series is not None else [None] * rows.num_rows
-    values = zip(*(column.to_pylist() for column in conform(rows, contract).columns), strict=True)
-    for name, row in zip(series, values, strict=True):
-        found.setdefault(json.dumps(name), []).append(list(row))
-    return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()
+    rows = conform(rows, contract)
+    if contract.series is not None:
+        rows = rows.take(pa.array(stable_order(series_codes(rows, contract.series))))
+    digest = hashlib.sha256()
+    for column in rows.columns:
+        for part in _content(column.combine_chunks()):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(column: pa.Array) -> Iterator[bytes]:
+    """What a column holds, as bytes that do not depend on how it came to hold it."""
+    yield np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes()
+    if pa.types.is_string(column.type):
+        coded = column.fill_null("").dictionary_encode()
+        yield pc.binary_length(coded.dictionary).to_numpy().tobytes()
+        yield "".join(coded.dictionary.to_pylist()).encode()
+        yield coded.indices.to_numpy().tobytes()
+    else:
+        nothing = pa.scalar(0, pa.int64()).cast(column.type)
+        yield np.ascontiguousarray(column.fill_null(nothing).to_numpy(zero_copy_only=False)).tobytes()
 
 
 def context_of(before: pa.Table, rows: pa.Table, contract: DatasetContract) -> pa.Table:
@@ -144,12 +126,20 @@ def context_of(before: pa.Table, rows: pa.Table, contract: DatasetContract) -> p
     return before.filter(pc.is_in(before.column(contract.series), value_set=values))
 
 
-def time_order(table: pa.Table, contract: DatasetContract) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def time_order(table: pa.Table, contract: DatasetContract) -> Positions:
     """The row numbers in the order of time within each series; equal times keep the table's order."""
     times = table.column(contract.time).to_numpy()
-    if contract.series is None:
-        return np.argsort(times, kind="stable")
-    return np.lexsort((times, series_codes(table, contract.series)))
+    order = stable_order(times)
+    if contract.series is None or one_series(table, contract):
+        return order
+    return order[stable_order(series_codes(table, contract.series)[order])]
+
+
+def stable_order(keys: NDArray[Any]) -> Positions:
+    """The positions of these keys, none of them null, in ascending order; equal ones keep theirs."""
+    if len(keys) < 2 or bool((keys[1:] >= keys[:-1]).all()):
+        return np.arange(len(keys))
+    return np.argsort(keys, kind="stable")
 
 
 def one_series(table: pa.Table, contract: DatasetContract) -> bool:
@@ -157,15 +147,22 @@ def one_series(table: pa.Table, contract: DatasetContract) -> bool:
     return contract.series is None or table.column(contract.series).null_count == table.num_rows
 
 
-def series_codes(table: pa.Table, series: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    column = table.column(series).combine_chunks()
-    return np.asarray(pc.fill_null(pc.index_in(column, pc.unique(column)), -1), dtype=np.int64)
+def series_codes(table: pa.Table, series: str) -> NDArray[np.int32]:
+    """The series of each row as a number, in the order of their names; -1 where the row names none."""
+    coded = table.column(series).combine_chunks().dictionary_encode()
+    ranks = np.empty(len(coded.dictionary) + 1, np.int32)
+    ranks[np.asarray(pc.sort_indices(coded.dictionary), dtype=np.int64)] = np.arange(len(coded.dictionary))
+    ranks[-1] = -1
+    indices = np.asarray(coded.indices.fill_null(-1), dtype=np.int32)
+    codes: NDArray[np.int32] = ranks[indices]
+    return codes
 
 
 def write_table(table: pa.Table) -> bytes:
-    """The table as an Arrow IPC stream."""
+    """The table as an Arrow IPC stream, compressed where it is not small: names of series and times come again."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression="lz4" if table.num_rows >= _COMPRESSED_FROM else None)
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     body: bytes = sink.getvalue().to_pybytes()
     return body

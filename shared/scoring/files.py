@@ -39,6 +39,7 @@ from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
 from shared.scoring.assembly import Assembled
 from shared.scoring.distribution import AskForPart, Distribution
+from shared.scoring.grouping import way
 from shared.scoring.journal import Journal, discard, unfinished
 from shared.scoring.results import ResultWriter, about_input, about_time, manifest
 from shared.scoring.revisions import Revisions
@@ -305,7 +306,8 @@ class FileScoring:
         rows = (claim.run.plan or {})["rows_per_batch"]
         conversation = Conversation(deployment=task.target.deployment, wire=self._settings.score_wire)
         with closing(self._targets.connect(task.target)) as client, Uploads() as uploads:
-            journal = Journal(self._blobs, claim.run, f"{task.key[:32]}-{rows}", conversation, uploads)
+            answers = f"{task.key[:32]}-{rows}{way(task.found, task.contract, rows)}"
+            journal = Journal(self._blobs, claim.run, answers, conversation, uploads)
             size = RequestSize(self._settings.score_rows_per_request, self._settings.score_bytes_per_request)
             in_flight = self._settings.score_requests_in_flight
             scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)

@@ -11,25 +11,30 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aml.contract import DatasetContract
 from shared.errors import ConflictError
 from shared.naming import STATE
-from shared.scoring.context import Firsts, fingerprint, no_rows, opening, series_codes, tail, time_order
-from shared.scoring.tails import About, Pointer, Tail, Tails, describe, tokens
+from shared.scoring.context import Firsts, fingerprint, no_rows, opening, tail, time_order
+from shared.scoring.joining import Times, cutoff, merged, missing, older, reach, series_in
+from shared.scoring.packs import About, KeptTail, TailCache
+from shared.scoring.tails import Pointer, Tail, Tails, describe, digest, month_of, tokens
 from shared.storage import BlobStore
 
 _log = logging.getLogger(__name__)
 
-_LISTED = 2000
+_LISTED = 20_000
 """How many entries of the index are gone through on either side of a file: its own meters may be in few of them."""
+
+_READ_AHEAD = 64
+"""So many tails are read at once at most; they are held until the context is found."""
 
 _TRIES = 10
 
@@ -54,6 +59,7 @@ class History:
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
+        self._cache = TailCache()
 
     def before(self, contract: DatasetContract, place: Place) -> pa.Table:
         """What is known around a file's first row, in time order within each series.
@@ -63,7 +69,7 @@ class History:
         """
         if contract.context_rows == 0:
             return no_rows(contract)
-        return _before(Tails(self._blobs, contract), contract, place)
+        return _before(self._look(contract), contract, place)
 
     def remember(
         self,
@@ -94,7 +100,7 @@ class History:
             about = About(source=source, run=run, first=place.first, last=place.last, firsts=firsts, used=used)
         entry = describe(contract, about, kept)
         moved = self._replace(contract, entry, about, kept)
-        look = Tails(self._blobs, contract)
+        look = self._look(contract)
         stale = {found.run: found for span in moved for found in _behind(look, contract, source, span)}
         if about.first is not None and _is_stale(look, contract, about):
             stale[run] = about  # something arrived while it was scored
@@ -104,24 +110,34 @@ class History:
             self._settled(contract, entry, about)
         return list(stale)
 
+    def _look(self, contract: DatasetContract) -> Tails:
+        return Tails(self._blobs, contract, self._cache)
+
     def known(self, contract: DatasetContract, source: str) -> pa.Table | None:
         """The tail that is known of a file; None when there is none."""
-        look = Tails(self._blobs, contract)
+        look = self._look(contract)
         pointer, _ = look.pointer(source)
         kept = look.read(pointer.tails[-1].name) if pointer is not None else None
-        return None if kept is None else kept[1]
+        return None if kept is None else kept.rows
 
     def stale(self, contract: DatasetContract, source: str, run: str) -> bool:
         """Whether the file's run, the newest of it, would be given another context now than it was."""
-        look = Tails(self._blobs, contract)
-        pointer, _ = look.pointer(source)
-        kept = look.read(pointer.tails[-1].name) if pointer is not None else None
-        return kept is not None and kept[0].run == run and _is_stale(look, contract, kept[0])
+        return bool(self.stale_among(contract, [(source, run)]))
+
+    def stale_among(self, contract: DatasetContract, runs: Iterable[tuple[str, str]]) -> set[str]:
+        """The same of several files and runs, in one look: those that would."""
+        look, found = self._look(contract), set()
+        for source, run in runs:
+            pointer, _ = look.pointer(source)
+            kept = look.read(pointer.tails[-1].name) if pointer is not None else None
+            if kept is not None and kept.about.run == run and _is_stale(look, contract, kept.about):
+                found.add(run)
+        return found
 
     def _replace(self, contract: DatasetContract, entry: Tail, about: About, kept: pa.Table) -> tuple[Tail, ...]:
         """Writes the tail; returns every place at which the file's tail lies or lay, unless a later version has one."""
         for _ in range(_TRIES):
-            look = Tails(self._blobs, contract)
+            look = self._look(contract)
             pointer, etag = look.pointer(about.source)
             if pointer is not None and pointer.run > about.run:
                 look.remove(entry)
@@ -142,7 +158,7 @@ class History:
 
     def _settled(self, contract: DatasetContract, entry: Tail, about: About) -> None:
         """Forgets where the file's tail lay before; where it is not forgotten, it is looked at again next time."""
-        look = Tails(self._blobs, contract)
+        look = self._look(contract)
         pointer, etag = look.pointer(about.source)
         if pointer is not None and pointer.run == about.run:
             try:
@@ -156,30 +172,60 @@ class History:
 
 
 def _before(look: Tails, contract: DatasetContract, place: Place) -> pa.Table:
-    wanted = None if place.firsts is None else tokens(place.firsts)
-    found: list[tuple[About, pa.Table]] = []
-    reached: dict[str, datetime] = {}
-    for entry in islice(look.ending_before(place.first), _LISTED):
+    found = [*_ending_before(look, contract, place), *_ending_later(look, contract, place)]
+    earlier, later = older(merged(_by_run(found), contract), place.first, contract)
+    rows = pa.concat_tables([tail(earlier, contract), later])
+    look.pack(month_of(place.first))
+    return rows.take(pa.array(time_order(rows, contract)))
+
+
+def _ending_before(look: Tails, contract: DatasetContract, place: Place) -> list[KeptTail]:
+    """Of the files that end before this one begins those that hold its context, and perhaps a few more.
+
+    They are read as many at once as it seems to take, going by what those nearest to it hold.
+    """
+    wanted, own = None if place.firsts is None else tokens(place.firsts), digest(place.source)
+    entries = islice(look.ending_before(place.first), _LISTED)
+    found: list[KeptTail] = []
+    reached: Times = {}
+    ahead = 1
+    while batch := list(islice(_uncovered(entries, wanted, own, reached), ahead)):
+        read = look.read_all([entry.name for entry in batch], month_of(place.first))
+        found += [each for each in read if each is not None]
+        rows = merged(_by_run(found), contract)
+        reached = reach(rows, contract)
+        a_tail = max(rows.num_rows // max(series_in(rows, contract) * len(found), 1), 1)
+        lacking = missing(rows, None if wanted is None else len(wanted), contract)
+        ahead = min(max(-(-lacking // a_tail), 1), _READ_AHEAD)
+    return found
+
+
+def _by_run(found: Iterable[KeptTail]) -> list[tuple[str, pa.Table]]:
+    return [(each.about.run, each.rows) for each in found]
+
+
+def _uncovered(
+    entries: Iterator[Tail], wanted: frozenset[str] | None, own: str, reached: Mapping[str, datetime]
+) -> Iterator[Tail]:
+    """The next tails that may hold context; none once there is nothing wanted that is not reached."""
+    for entry in entries:
         if wanted is not None and all(each in reached and reached[each] > entry.end for each in wanted):
-            break
+            return
         series = entry.shared(wanted)
         covered = series is not None and all(each in reached and reached[each] > entry.end for each in series)
-        kept = None if covered or entry.of(place.source) else look.read(entry.name)
-        if kept is not None:
-            found.append(kept)
-            reached = reach(merged(found, contract), contract)
-    for entry in islice(look.ending_from(place.first), _LISTED):
-        series = entry.shared(wanted)
-        beyond = entry.since >= place.last or series == frozenset()
-        kept = None if beyond or entry.of(place.source) else look.read(entry.name)
-        if kept is not None:
-            found.append(kept)
-    rows = merged(found, contract)
-    times = rows.column(contract.time)
-    first = pa.scalar(place.first, times.type)
-    earlier = tail(rows.filter(pc.less(times, first)), contract)
-    rows = pa.concat_tables([earlier, rows.filter(pc.greater_equal(times, first))])
-    return rows.take(pa.array(time_order(rows, contract)))
+        if not covered and entry.source != own:
+            yield entry
+
+
+def _ending_later(look: Tails, contract: DatasetContract, place: Place) -> list[KeptTail]:
+    """The tails that end within the file or later, as far as they may have rows that are older than one of its own."""
+    wanted, own = None if place.firsts is None else tokens(place.firsts), digest(place.source)
+    names = [
+        entry.name
+        for entry in islice(look.ending_from(place.first), _LISTED)
+        if entry.since < place.last and entry.shared(wanted) != frozenset() and entry.source != own
+    ]
+    return [each for each in look.read_all(names, month_of(place.first)) if each is not None]
 
 
 def _is_stale(look: Tails, contract: DatasetContract, about: About) -> bool:
@@ -191,60 +237,47 @@ def _is_stale(look: Tails, contract: DatasetContract, about: About) -> bool:
 
 def _behind(look: Tails, contract: DatasetContract, source: str, span: Tail) -> list[About]:
     """The scored files whose context is another one than they were given, as far as rows at `span` can reach."""
-    found, newer, cutoff = [], [], dict[str, datetime]()
-    for entry in islice(look.ending_from(span.since), _LISTED):
-        series = entry.shared(span.series)
-        reached = series is None or any(each not in cutoff or entry.first <= cutoff[each] for each in series)
-        kept = look.read(entry.name) if reached and not entry.of(source) else None
-        if kept is None:
-            continue
-        if _is_stale(look, contract, kept[0]):
-            found.append(kept[0])
-        newer.append(kept[1].filter(pc.greater(kept[1].column(contract.time), pa.scalar(span.end, pa.timestamp("us")))))
-        cutoff = _cutoff(pa.concat_tables(newer), contract)
+    found: list[About] = []
+    ahead = _Ahead(contract, span.end)
+    own = digest(source)
+    entries = (
+        entry
+        for entry in islice(look.ending_from(span.since), _LISTED)
+        if entry.source != own and ahead.leaves(entry, span.series)
+    )
+    while batch := list(islice(entries, _READ_AHEAD // 4)):
+        read = look.read_all([entry.name for entry in batch], month_of(span.end))
+        for entry, kept in zip(batch, read, strict=True):
+            if kept is None or not ahead.leaves(entry, span.series):
+                continue
+            if _is_stale(look, contract, kept.about):
+                found.append(kept.about)
+            ahead.add(kept.rows)
     return found
 
 
-def reach(rows: pa.Table, contract: DatasetContract) -> dict[str, datetime]:
-    """Of every series with a whole context in `rows`, the time of the context's oldest row."""
-    by_series = _times(rows, contract)
-    return {name: times[-contract.context_rows] for name, times in by_series.items() if _enough(times, contract)}
+class _Ahead:
+    """The rows known behind a moment: where they are a whole context, nothing before them reaches any further."""
 
+    def __init__(self, contract: DatasetContract, moment: datetime) -> None:
+        self._contract, self._moment = contract, moment
+        self._rows = no_rows(contract)
+        self._waiting: list[pa.Table] = []
+        self._new = 0
+        self._cutoff: Times = {}
 
-def _cutoff(rows: pa.Table, contract: DatasetContract) -> dict[str, datetime]:
-    """Of every series with a whole context in `rows`, the time from which on nothing older is context of anything."""
-    by_series = {name: sorted(set(times)) for name, times in _times(rows, contract).items()}
-    return {name: times[contract.context_rows - 1] for name, times in by_series.items() if _enough(times, contract)}
+    def add(self, rows: pa.Table) -> None:
+        """Some more of them. The cut-off is not found anew each time: one that is late has more files looked at."""
+        times = rows.column(self._contract.time)
+        newer = rows.filter(pc.greater(times, pa.scalar(self._moment, times.type)))
+        self._waiting.append(newer)
+        self._new += newer.num_rows
+        if self._new >= max(self._contract.context_rows - self._rows.num_rows, self._rows.num_rows // 8, 1):
+            self._rows = pa.concat_tables([self._rows, *self._waiting])
+            self._waiting, self._new = [], 0
+            self._cutoff = cutoff(self._rows, self._contract)
 
-
-def _enough(times: list[datetime], contract: DatasetContract) -> bool:
-    return len(times) >= contract.context_rows
-
-
-def _times(rows: pa.Table, contract: DatasetContract) -> dict[str, list[datetime]]:
-    times: list[datetime] = rows.column(contract.time).to_pylist()
-    if contract.series is None:
-        return {name: times for name in tokens([None])}
-    found: dict[str | None, list[datetime]] = {}
-    for name, time in zip(rows.column(contract.series).to_pylist(), times, strict=True):
-        found.setdefault(name, []).append(time)
-    return {token: each for name, each in found.items() for token in tokens([name])}
-
-
-def merged(found: list[tuple[About, pa.Table]], contract: DatasetContract) -> pa.Table:
-    """The rows in time order within each series; of rows of one series and time those of the file that came last."""
-    if not found:
-        return no_rows(contract)
-    arrived = sorted(found, key=lambda each: each[0].run)
-    rows = pa.concat_tables([each for _, each in arrived])
-    order = time_order(rows, contract)
-    arrival = np.repeat(np.arange(len(arrived)), [each.num_rows for _, each in arrived])[order]
-    rows = rows.take(pa.array(order))
-    times = rows.column(contract.time).to_numpy()
-    differs = times[1:] != times[:-1]
-    if contract.series is not None:
-        codes = series_codes(rows, contract.series)
-        differs |= codes[1:] != codes[:-1]
-    group = np.concatenate([[0], np.cumsum(differs)])
-    lasts = np.append(np.flatnonzero(differs), len(times) - 1)
-    return rows.filter(pa.array(arrival == arrival[lasts][group]))
+    def leaves(self, entry: Tail, wanted: frozenset[str] | None) -> bool:
+        """Whether rows at the moment may be context of a file that begins where this one does."""
+        series = entry.shared(wanted)
+        return series is None or any(each not in self._cutoff or entry.first <= self._cutoff[each] for each in series)

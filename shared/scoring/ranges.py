@@ -18,11 +18,15 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from aml.contract import DatasetContract
-from shared.scoring.context import Preceding, conform, no_rows, one_series, series_codes
+from shared.scoring.context import conform, no_rows, one_series, places, series_codes
+from shared.scoring.preceding import Preceding
 from shared.tables import Block, Boundary, PartSource, RangedSource, Survey
 
 _CONTEXTS_BYTES = 64 * 1024 * 1024
 """So much may the contexts of a file's parts hold in memory; a file of more series than that allows is not cut."""
+
+_GATHERED = 50_000
+"""So many rows may wait before their essence is found."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Range:
 
     def of(self, source: RangedSource, found: Survey) -> PartSource:
         """The part as a table of its own."""
-        own = replace(found, rows=self.rows, rejected=self.rejected)
+        turns = found.turns * self.rows // max(found.rows, 1)
+        own = replace(found, rows=self.rows, rejected=self.rejected, turns=turns)
         return PartSource(source, own, Boundary(self.start, self.line), self.end)
 
 
@@ -69,7 +74,7 @@ class Cutter:
         self._cuts: list[_Cut] = []
         self._next = self._every
         self._rows = self._rejected = self._held = 0
-        self._before = no_rows(self._contract)
+        self._before = Essence(self._contract)
 
     def take(self, block: Block, batch: pa.RecordBatch) -> None:
         """See `Follower.take`."""
@@ -78,11 +83,12 @@ class Cutter:
         if self._held > _CONTEXTS_BYTES:
             return
         rows = conform(pa.Table.from_batches([batch]), self._contract)
-        self._before = essence(pa.concat_tables([self._before, rows]), self._contract)
+        self._before.add(rows)
         if block.boundary is not None and block.boundary.offset >= self._next:
-            self._cuts.append(_Cut(block.boundary, self._rows, self._rejected, self._before))
+            before = self._before.rows
+            self._cuts.append(_Cut(block.boundary, self._rows, self._rejected, before))
             self._next = block.boundary.offset + self._every
-            self._held += self._before.nbytes
+            self._held += before.nbytes
 
     def cut(self, found: Survey) -> tuple[tuple[Range, ...], tuple[pa.Table, ...]]:
         """The parts of the surveyed file, and the essence of what comes before each; nothing where it stays whole.
@@ -95,7 +101,7 @@ class Cutter:
         if not cuts or whole:
             return (), ()
         begins = [_Cut(Boundary(0, 1), 0, 0, no_rows(self._contract)), *cuts]
-        ends = [*cuts, _Cut(Boundary(found.size, 0), found.rows, found.rejected, self._before)]
+        ends = [*cuts, _Cut(Boundary(found.size, 0), found.rows, found.rejected, no_rows(self._contract))]
         ranges = [
             Range(
                 index,
@@ -123,13 +129,37 @@ def essence(rows: pa.Table, contract: DatasetContract) -> pa.Table:
     if contract.series is None or one_series(rows, contract):
         keep = np.unique(np.r_[: min(size, 1), max(size - wanted, 0) : size])
     else:
-        codes = series_codes(rows, contract.series)
-        order = np.argsort(codes, kind="stable")
-        begins = np.searchsorted(codes[order], codes[order], side="left")
-        ends = np.searchsorted(codes[order], codes[order], side="right")
-        places = np.arange(size)
-        keep = np.sort(order[(places == begins) | (ends - places <= wanted)])
+        at = places(series_codes(rows, contract.series))
+        keep = np.flatnonzero((at.from_the_beginning == 1) | (at.from_the_end <= wanted))
     return rows.take(pa.array(keep)).combine_chunks()  # copied: a slice would hold on to all of the rows
+
+
+class Essence:
+    """The essence of rows that come one after the other; found anew only once as many have come as it has itself."""
+
+    def __init__(self, contract: DatasetContract) -> None:
+        self._contract = contract
+        self._found = no_rows(contract)
+        self._waiting: list[pa.Table] = []
+        self._new = 0
+
+    def add(self, rows: pa.Table) -> None:
+        """The next rows."""
+        self._waiting.append(rows)
+        self._new += rows.num_rows
+        if self._new > max(self._found.num_rows, _GATHERED):
+            self._settle()
+
+    @property
+    def rows(self) -> pa.Table:
+        """The essence of all rows so far."""
+        self._settle()
+        return self._found
+
+    def _settle(self) -> None:
+        if self._waiting:
+            self._found = essence(pa.concat_tables([self._found, *self._waiting]), self._contract)
+            self._waiting, self._new = [], 0
 
 
 def series_of(rows: pa.Table, contract: DatasetContract) -> set[str | None]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ import pyarrow as pa
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.naming import STATE
-from shared.runs import Run, RunStore
+from shared.runs import Held, Run, RunStore
 from shared.scoring.context import Firsts, no_rows, read_table, write_table
 from shared.scoring.history import History, Place
 from shared.storage import ABSENT, BlobInfo, BlobStore
@@ -34,6 +34,12 @@ _READ_TWICE = 200_000
 
 _READ_ROWS = 20_000
 _OPEN = frozenset({"received", "scoring", "waiting"})
+
+_SETTLING = timedelta(minutes=1)
+"""A file is not scored again within so long of its last scoring, twice as long after each revision: of many files that
+arrive at once each changes the context of others, and these are scored again when the last of them is there."""
+
+_LONGEST_SETTLING = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -91,23 +97,44 @@ class Revisions:
         latest = self._history.known(contract, run.blob)
         return [] if latest is None else self.scored(run, contract, given, latest)
 
-    def settle(self, dataset: str, marked: Iterable[str]) -> None:
-        """Looks at these marks at once; what fails here, the timer does."""
-        for run in marked:
-            try:
-                self._settle(_mark(dataset, run))
-            except DropscoreError as error:
-                _log.info("the mark of run %s stays: %s", run, error)
+    def settle(self, dataset: str, marked: Sequence[str]) -> None:
+        """Looks at these marks at once; what fails here, or is too early, the timer does.
+
+        Where the first of them is not due, files are arriving at this moment, and the others are left to the timer too.
+        """
+        names = [_mark(dataset, run) for run in marked]
+        try:
+            if names and self._settle(names[:1]):
+                self._settle(names[1:])
+        except DropscoreError as error:
+            _log.info("marks of %s stay: %s", dataset, error)
 
     def settle_all(self) -> None:
         """Looks at every mark that there is."""
-        for info in list(self._blobs.list_blobs(STATE, "revisit/")):
-            try:
-                self._settle(info.name)
-            except ConflictError as error:
-                _log.info("%s stays: %s", info.name, error)
+        self._settle([info.name for info in self._blobs.list_blobs(STATE, "revisit/")])
 
-    def _settle(self, name: str) -> None:
+    def _settle(self, names: Sequence[str]) -> bool:
+        """Looks at some marks; whether all of them were due.
+
+        All are read before the history is looked at: one that is set anew later is not removed by what was found now.
+        """
+        read = [each for each in map(self._read, names) if each is not None]
+        due = [each for each in read if self._is_due(each.held)]
+        stale: set[str] = set()
+        for dataset in {each.dataset for each in due if each.held is not None and each.dataset in contract_names()}:
+            runs = [(each.source, each.run) for each in due if each.dataset == dataset and each.is_completed]
+            stale |= self._history.stale_among(load_contract(dataset), runs)
+        for each in due:
+            try:
+                if each.held is not None and each.run in stale:
+                    self._reopen(each.held, each)
+                self._blobs.delete(STATE, each.mark.name, if_match=each.mark.etag)
+            except ConflictError as error:
+                _log.info("%s stays: %s", each.mark.name, error)  # set anew, or somebody else is on it
+        return len(due) == len(read)
+
+    def _read(self, name: str) -> _Marked | None:
+        """A mark and the run that it is about; None while that is under way: it is looked at once it has ended."""
         try:
             data, info = self._blobs.get(STATE, name)
         except NotFoundError:
@@ -116,35 +143,41 @@ class Revisions:
         try:
             held = self._runs.load(about["dataset"], about["run"])
         except NotFoundError:
-            return self._done(info)  # removed by an operator
-        if about["dataset"] not in contract_names():
-            return self._done(info)  # nobody can score it any more
-        if held.run.state in _OPEN:
-            return None  # it is looked at once it has ended
-        contract = load_contract(about["dataset"])
-        if (
-            held.run.state == "completed"
-            and self._is_there(held.run)
-            and self._history.stale(contract, about["source"], held.run.id)
-        ):
-            own = about["cause"] == about["source"]
-            cause = "files that arrived while it was scored" if own else about["cause"]
-            fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0}
-            note = f"revision {held.run.revision + 1}: the rows before it are others now, by {cause}"
-            opened = held.run.entered("received", self._clock(), note, revision=held.run.revision + 1, **fresh)
-            self._ask(self._runs.save(held, opened).run)
-        return self._done(info)
+            held = None  # removed by an operator
+        if held is not None and held.run.state in _OPEN:
+            return None
+        return _Marked(info, held, about["dataset"], about["run"], about["source"], about["cause"])
 
-    def _is_there(self, run: Run) -> bool:
-        """Whether the run's input can be scored again: the results of one that was removed stay as they are."""
-        try:
-            return self._blobs.info(*run.blob.split("/", 1)).etag == run.etag
-        except NotFoundError:
-            return False
+    def _is_due(self, held: Held | None) -> bool:
+        """Whether a run may be revised already: the more often it was, the longer it waits for what else may come."""
+        if held is None:
+            return True
+        wait = min(_SETTLING * 2 ** min(held.run.revision, 10), _LONGEST_SETTLING)
+        return bool(self._clock() - held.run.updated >= wait)
 
-    def _done(self, mark: BlobInfo) -> None:
-        """Removes the mark, unless it was set anew meanwhile."""
-        self._blobs.delete(STATE, mark.name, if_match=mark.etag)
+    def _reopen(self, held: Held, marked: _Marked) -> None:
+        own = marked.cause == marked.source
+        cause = "files that arrived while it was scored" if own else marked.cause
+        fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0}
+        note = f"revision {held.run.revision + 1}: the rows before it are others now, by {cause}"
+        opened = held.run.entered("received", self._clock(), note, revision=held.run.revision + 1, **fresh)
+        self._ask(self._runs.save(held, opened).run)
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A mark as it was read, and the run that it is about (None: removed)."""
+
+    mark: BlobInfo
+    held: Held | None
+    dataset: str
+    run: str
+    source: str
+    cause: str
+
+    @property
+    def is_completed(self) -> bool:
+        return self.held is not None and self.held.run.state == "completed"
 
 
 def place_of(blob: str, contract: DatasetContract, source: Source, found: Survey) -> Place | None:

@@ -15,8 +15,9 @@ import pyarrow as pa
 from aml.contract import DatasetContract
 from shared.errors import DropscoreError, EndpointRefusedError, EndpointUnavailableError
 from shared.scoring import wire
-from shared.scoring.context import Preceding, conform, context_of, no_rows, tail
+from shared.scoring.context import conform, context_of, no_rows, tail
 from shared.scoring.endpoint import Answer, RequestTooLargeError, RowsRefusedError, WireRefusedError
+from shared.scoring.preceding import Preceding
 from shared.scoring.sizing import RequestSize
 from shared.telemetry import carried
 
@@ -146,12 +147,12 @@ class Scorer:
                     if self._conversation.requests == 0:
                         # alone: the first answer says which deployment and which wire the others use
                         self._last = rows.slice(max(rows.num_rows - 1, 0))
-                        scored = self._batch(before.context(rows, self._contract), rows)
-                        before = before.then(scored.accepted(rows), self._contract)
+                        scored = self._batch(before.context(rows), rows)
+                        before = before.then(scored.accepted(rows))
                         yield scored
                         continue
                     under_way.append(self._submit(pool, before, rows, under_way[-1].answer if under_way else None))
-                    before = before.then(rows, self._contract)
+                    before = before.then(rows)
                     if len(under_way) >= self._in_flight:
                         scored, before = self._next(pool, under_way, before)
                         yield scored
@@ -165,9 +166,7 @@ class Scorer:
     def _submit(
         self, pool: ThreadPoolExecutor, before: Preceding, rows: pa.Table, ahead: Future[Scored] | None
     ) -> _Asked:
-        return _Asked(
-            before, rows, pool.submit(carried(self._batch), before.context(rows, self._contract), rows, ahead)
-        )
+        return _Asked(before, rows, pool.submit(carried(self._batch), before.context(rows), rows, ahead))
 
     def _next(self, pool: ThreadPoolExecutor, under_way: deque[_Asked], before: Preceding) -> tuple[Scored, Preceding]:
         """The oldest batch's answer. Where rows of it were refused, the batches behind it had them as context, and are
@@ -176,13 +175,13 @@ class Scorer:
         scored = asked.answer.result()
         if not scored.refused:
             return scored, before
-        before = asked.before.then(scored.accepted(asked.rows), self._contract)
+        before = asked.before.then(scored.accepted(asked.rows))
         ahead = None
         for position, stale in enumerate(under_way):
             stale.answer.cancel()
             under_way[position] = self._submit(pool, before, stale.rows, ahead)
             ahead = under_way[position].answer
-            before = before.then(stale.rows, self._contract)
+            before = before.then(stale.rows)
         return scored, before
 
     def _batch(self, context: pa.Table, rows: pa.Table, ahead: Future[Scored] | None = None) -> Scored:
@@ -194,11 +193,11 @@ class Scorer:
         parts = [Scored(wire.prediction_schema(self._contract).empty_table(), {})]
         done, take = 0, self._size.rows
         while done < rows.num_rows:
-            piece = rows.slice(done, take)
+            piece, before = self._cut(rows.slice(done, take), context)
             try:
-                part = self._isolated(context_of(context, piece, self._contract), piece, ahead)
+                part = self._isolated(before, piece, ahead)
             except _OverBytesError:
-                take = self._size.smaller(piece.num_rows)
+                take = self._size.smaller(piece.num_rows, before.num_rows)
                 continue
             except RequestTooLargeError as error:
                 if piece.num_rows == 1:
@@ -213,6 +212,16 @@ class Scorer:
             take = self._size.rows
         refused = {row: why for part in parts for row, why in part.refused.items()}
         return Scored(pa.concat_tables([part.predictions for part in parts]), refused)
+
+    def _cut(self, piece: pa.Table, context: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """As many of these rows as have room in a request beside their context, and that context: fewer rows may be
+        of fewer series, and have less of it."""
+        while True:
+            before = context_of(context, piece, self._contract)
+            room = self._size.room(before.num_rows)
+            if piece.num_rows <= room:
+                return piece, before
+            piece = piece.slice(0, max(room, piece.num_rows // 2))
 
     def _isolated(self, context: pa.Table, rows: pa.Table, ahead: Future[Scored] | None) -> Scored:
         """The rows of one request; where the model refuses them, its halves, down to the rows that it means.
@@ -284,7 +293,7 @@ class Scorer:
         encode: Callable[[pa.Table, pa.Table], bytes] = wire.encode_arrow if kind == "arrow" else wire.encode_json
         keep = _named_columns(context, rows)
         body = encode(context.select(keep), rows.select(keep))
-        if not self._size.fits(rows.num_rows, len(body)):
+        if not self._size.fits(rows.num_rows, len(body), context.num_rows):
             raise _OverBytesError
         talk = self._conversation
         try:

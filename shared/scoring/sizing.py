@@ -26,27 +26,33 @@ class RequestSize:
         self._most = rows
         self._nbytes = nbytes
         self._limit = rows
-        self._row_bytes = 0.0
+        self._row_bytes = 0.0  # of a row as it is sent, to be scored or as context
         self._taken = 0
         self._trial = _TAKEN_BEFORE_GROWTH
         self._lock = threading.Lock()
 
     @property
     def rows(self) -> int:
-        """Rows that the next request may carry, at least 1."""
+        """Rows that the next request may carry, at least 1; see `room` for those that it has as context."""
         with self._lock:
-            return self._allowed()
+            return self._limit
 
-    def fits(self, rows: int, nbytes: int) -> bool:
-        """Whether a body of `nbytes` with `rows` rows may be sent; later requests are cut after its bytes a row."""
+    def room(self, context: int) -> int:
+        """Rows that the next request may carry beside so many rows of context, at least 1."""
         with self._lock:
-            self._row_bytes = nbytes / rows
+            return self._allowed(context)
+
+    def fits(self, rows: int, nbytes: int, context: int = 0) -> bool:
+        """Whether a body of `nbytes` may be sent that has `rows` rows and `context` rows before them; later requests
+        are cut after its bytes a row."""
+        with self._lock:
+            self._row_bytes = nbytes / (rows + context)
             return rows == 1 or nbytes <= self._nbytes
 
-    def smaller(self, rows: int) -> int:
+    def smaller(self, rows: int, context: int = 0) -> int:
         """Rows to try instead of `rows` whose body was too large by `fits`: at most half of them, at least 1."""
         with self._lock:
-            return max(1, min(self._allowed(), rows // 2))
+            return max(1, min(self._allowed(context), rows // 2))
 
     def refused(self, rows: int) -> None:
         """The endpoint found a request of so many rows too large, or took too long over it."""
@@ -66,7 +72,7 @@ class RequestSize:
                 self._taken = 0
                 self._limit = min(self._most, self._limit + max(1, self._limit // 4))
 
-    def _allowed(self) -> int:
+    def _allowed(self, context: int) -> int:
         if not self._row_bytes:
             return self._limit
-        return max(1, min(self._limit, int(self._nbytes / self._row_bytes)))
+        return max(1, min(self._limit, int(self._nbytes / self._row_bytes) - context))

@@ -17,11 +17,13 @@ from shared.drift.profile import Reference
 from shared.errors import EndpointRefusedError
 from shared.naming import RESULTS, Drop
 from shared.runs import Run
-from shared.scoring.context import Preceding, no_rows
+from shared.scoring.context import no_rows
+from shared.scoring.grouping import way
 from shared.scoring.guard import ContextInDoubtError, GuardedClient, OtherDeploymentError
 from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Plan
-from shared.scoring.ranges import essence, series_of, used
+from shared.scoring.preceding import Preceding
+from shared.scoring.ranges import Essence, series_of, used
 from shared.scoring.scorer import Conversation, Scored, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.table import TableScoring
@@ -90,12 +92,12 @@ class _Seen:
     """What the record of a part says of its rows."""
 
     contract: DatasetContract
-    accepted: pa.Table
+    accepted: Essence
     names: set[str | None] = field(default_factory=set)
 
     def follow(self, rows: pa.Table, scored: Scored) -> None:
         self.names |= series_of(rows, self.contract)
-        self.accepted = essence(pa.concat_tables([self.accepted, scored.accepted(rows)]), self.contract)
+        self.accepted.add(scored.accepted(rows))
 
 
 class PartScoring:
@@ -141,13 +143,14 @@ class PartScoring:
     def _attempt(self, run: Run, drop: Drop, index: int, context: PartContext, alive: Callable[[], None]) -> PartRecord:
         plan, settings = self._plan, self._settings
         before = Preceding.first(self._store.history(), self._contract)
-        before = before.then(context.rows, self._contract)
+        before = before.then(context.rows)
         conversation = Conversation(deployment=plan.target.deployment, wire=settings.score_wire)
-        answers = f"{plan.fingerprint[:32]}-{plan.rows_per_batch}-{index}-{context.digest}"
-        trusted = no_rows(self._contract) if context.sure else before.latest
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, alive)
         part = plan.ranges[index].of(source, plan.found)
-        seen = _Seen(self._contract, no_rows(self._contract))
+        answers = f"{plan.fingerprint[:32]}-{plan.rows_per_batch}-{index}-{context.digest}"
+        answers += way(part.survey, self._contract, plan.rows_per_batch)
+        trusted = no_rows(self._contract) if context.sure else before.latest
+        seen = _Seen(self._contract, Essence(self._contract))
         gauge = Gauge(self._reference, self._contract)
         with closing(self._targets.connect(plan.target)) as connected, Uploads() as uploads:
             client = GuardedClient(connected, self._store, self._contract, trusted, conversation)
@@ -170,7 +173,7 @@ class PartScoring:
         names = tuple(sorted(seen.names, key=json.dumps))
         counts = table.counts
         return PartRecord(
-            seen.accepted,
+            seen.accepted.rows,
             used=used(before, names, self._contract),
             names=names,
             scored=tuple(scored.blocks),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +15,10 @@ import pyarrow.compute as pc
 from aml.contract import DatasetContract
 from shared.drift.gauge import Gauge
 from shared.scoring import wire
-from shared.scoring.context import Preceding, conform, no_rows, tail, time_order
+from shared.scoring.context import Positions, conform, no_rows
+from shared.scoring.grouping import Grouped, Scattered, is_grouped
 from shared.scoring.journal import Journal
+from shared.scoring.preceding import Preceding
 from shared.scoring.scorer import Scored, Scorer
 from shared.tables import Cells, Chunk, Kept, Reject, Source, Survey, read, render_predictions, render_scored
 
@@ -86,7 +90,7 @@ class TableScoring:
         alive: called now and then while no chunk can be handed out yet.
         journal: where earlier attempts left their answers, and this one leaves its own.
         kept: what the survey has kept of the rows.
-        follow: is shown every batch of a table in time order, and the answer to it.
+        follow: is shown every batch, in time order within each series, and the answer to it.
         gauge: counts the rows as they come by, for what the manifest says of drift.
     """
 
@@ -116,7 +120,7 @@ class TableScoring:
         self._follow = follow
         self._gauge = gauge
         self.counts = Counts()
-        self.latest = no_rows(contract)
+        self._last = Preceding.first(no_rows(contract), contract)
 
     def chunks(self) -> Iterator[ScoredChunk]:
         """The table's rows in file order, scored as if the file were sorted by time within each series.
@@ -124,7 +128,8 @@ class TableScoring:
         Raises:
             RuntimeError: a row was lost or made up; nothing of the table may be committed then.
         """
-        for chunk in self._streamed() if self._survey.ordered else self._sorted():
+        grouped = is_grouped(self._survey, self._contract, self._chunk_rows)
+        for chunk in self._grouped() if grouped else self._streamed():
             self.counts.add(chunk)
             yield chunk
         if self.counts.rows != self._survey.data_rows:
@@ -138,10 +143,14 @@ class TableScoring:
     def _typed(self, chunk: Chunk) -> pa.Table:
         return conform(pa.Table.from_batches([chunk.batch]), self._contract)
 
+    @property
+    def latest(self) -> pa.Table:
+        """The last rows of each series so far that were not refused, in time order."""
+        return self._last.latest
+
     def _remember(self, rows: pa.Table) -> None:
         if self._contract.context_rows:
-            rows = pa.concat_tables([self.latest, rows])
-            self.latest = tail(rows.take(pa.array(time_order(rows, self._contract))), self._contract)
+            self._last = self._last.then(rows)
 
     def _answers(self, batches: Iterator[pa.Table]) -> Iterator[Scored]:
         """One for each batch: as an earlier attempt wrote it down, otherwise as the endpoint gives it."""
@@ -152,7 +161,7 @@ class TableScoring:
             yield from self._scorer.score(batches, before)
             return
         for scored, rows in zip(self._journal.replay(), batches, strict=False):
-            before = before.then(scored.accepted(rows), self._contract)
+            before = before.then(scored.accepted(rows))
             yield scored
         for scored in self._scorer.score(batches, before):
             self._journal.add(scored)
@@ -173,27 +182,37 @@ class TableScoring:
             self._remember(scored.accepted(rows))
             yield self._joined(chunk, scored)
 
-    def _sorted(self) -> Iterator[ScoredChunk]:
-        """Holds the typed columns of the whole table (16 bytes a row for gas), not its text, which is read again."""
-        table = pa.concat_tables(map(self._typed, self._read())).combine_chunks()
-        order = time_order(table, self._contract)
-        in_time = table.take(pa.array(order))
-        slices = (in_time.slice(start, self._chunk_rows) for start in range(0, len(order), self._chunk_rows))
-        predictions, refused, done = [], {}, 0
-        for scored in self._answers(slices):
-            self._remember(scored.accepted(in_time.slice(done, scored.predictions.num_rows)))
+    def _grouped(self) -> Iterator[ScoredChunk]:
+        """By series and time; holds neither the text, which is read again, nor all of the rows."""
+        grouped = Grouped(self._survey, self._contract, self._chunk_rows)
+        for chunk in self._read():
+            grouped.add(self._typed(chunk))
             self._alive()
-            predictions.append(scored.predictions)
-            refused.update({int(order[done + row]): why for row, why in scored.refused.items()})
-            done += scored.predictions.num_rows
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        in_file = pa.concat_tables(predictions).take(pa.array(back))
-        start = 0
+        waiting: deque[tuple[Positions, pa.Table]] = deque()
+
+        def batches() -> Iterator[pa.Table]:
+            for places, rows in grouped.batches():
+                waiting.append((places, rows))
+                yield rows
+
+        refused: dict[int, str] = {}
+        with closing(Scattered(wire.prediction_schema(self._contract))) as answers:
+            for scored in self._answers(batches()):
+                places, rows = waiting.popleft()
+                self._follow(rows, scored)
+                self._remember(scored.accepted(rows))
+                self._alive()
+                answers.add(places, scored.predictions)
+                refused.update({int(places[row]): why for row, why in scored.refused.items()})
+            yield from self._in_file_order(answers, refused)
+
+    def _in_file_order(self, answers: Scattered, refused: Mapping[int, str]) -> Iterator[ScoredChunk]:
+        places, start = sorted(refused), 0
         for chunk in self._read():
             stop = start + chunk.batch.num_rows
-            why = {row - start: reason for row, reason in refused.items() if start <= row < stop}
-            yield self._joined(chunk, Scored(in_file.slice(start, stop - start), why))
+            here = places[bisect_left(places, start) : bisect_left(places, stop)]
+            why = {place - start: refused[place] for place in here}
+            yield self._joined(chunk, Scored(answers.read(stop - start), why))
             start = stop
 
     def _joined(self, chunk: Chunk, scored: Scored) -> ScoredChunk:

@@ -51,10 +51,17 @@ class Counts:
     span: tuple[int, int] | None = None
     backwards: Finds = field(default_factory=Finds)
     repeated: Finds = field(default_factory=Finds)
+    turns: int = 0  # rows of another series than the row before
+    _current: str | None = None  # the series of the last row
     _latest: dict[str, int] = field(default_factory=dict)  # by series
     _first_values: dict[str, Any] = field(default_factory=dict)
     _values: dict[str, int] = field(default_factory=dict)  # how many, while they are all the same
     _varied: set[str] = field(default_factory=set)
+
+    @property
+    def series(self) -> int:
+        """How many series there are."""
+        return len(self._latest)
 
     @property
     def ordered(self) -> bool:
@@ -124,6 +131,9 @@ class Counts:
         block: Block,
     ) -> None:
         """The next times, each of the series `labels[code]`, and where in the block they stand; every label occurs."""
+        first, last = labels[int(codes[0])], labels[int(codes[-1])]
+        self.turns += int(np.count_nonzero(np.diff(codes))) + (first != self._current or not self._latest)
+        self._current = last
         order = np.argsort(codes, kind="stable")
         codes, times, places = codes[order], times[order], places[order]
         begins = np.searchsorted(codes, np.arange(len(labels)))

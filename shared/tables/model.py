@@ -204,6 +204,8 @@ class Survey:
         rejects: the `rejected` lines.
         backwards: usable rows whose time is before that of the row before them in their series.
         repeated: the rows of `duplicate_times`; of no meaning unless `ordered`.
+        series: how many series the usable rows are of.
+        turns: how often the next usable row is of another series than the one before it, and 1 for the first.
         constant: canonical names of number and text columns in which all usable values are one, and there are two or
             more of them.
     """
@@ -228,6 +230,8 @@ class Survey:
     backwards: Tally = Tally()
     repeated: Tally = Tally()
     constant: tuple[str, ...] = ()
+    series: int = 0
+    turns: int = 0
 
     @property
     def data_rows(self) -> int:

@@ -168,6 +168,8 @@ class _Look:
             backwards=counts.backwards.tally(),
             repeated=counts.repeated.tally(),
             constant=counts.constant(),
+            series=counts.series,
+            turns=counts.turns,
         )
 
     def _why_none(self, counts: Counts) -> str:

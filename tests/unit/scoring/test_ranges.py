@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.contract import load_contract
-from shared.scoring.context import Preceding, no_rows, row_schema
+from shared.scoring.context import no_rows, row_schema
+from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import essence, series_of, used
 
 GAS = load_contract("gas").model_copy(update={"context_rows": 3})
@@ -44,8 +45,8 @@ def test_the_essence_of_rows_stands_for_them(history: list[str | None], names: l
     assert by_parts.to_pylist() == essence(rows, GAS).to_pylist()
     one_by_one = before
     for row in range(rows.num_rows):
-        one_by_one = one_by_one.then(rows.slice(row, 1), GAS)
-    assert _everything(before.then(by_parts, GAS)) == _everything(one_by_one)
+        one_by_one = one_by_one.then(rows.slice(row, 1))
+    assert _everything(before.then(by_parts)) == _everything(one_by_one)
 
 
 @given(_SERIES)
@@ -61,8 +62,8 @@ def test_the_essence_holds_the_first_row_and_the_last_ones_of_each_series(names:
 
 def test_only_what_a_part_uses_tells_its_contexts_apart() -> None:
     history = Preceding.first(no_rows(GAS), GAS)
-    one, other = history.then(_rows(["a", "b"]), GAS), history.then(_rows(["a", "a", "b"]).slice(1), GAS)
-    moved = history.then(_rows(["b", "a"]).take([1, 0]), GAS)
+    one, other = history.then(_rows(["a", "b"])), history.then(_rows(["a", "a", "b"]).slice(1))
+    moved = history.then(_rows(["b", "a"]).take([1, 0]))
 
     assert used(one, ["a"], GAS) != used(other, ["a"], GAS)
     assert used(one, ["c"], GAS) == used(other, ["c"], GAS)

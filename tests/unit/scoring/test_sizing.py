@@ -71,9 +71,9 @@ def test_bytes_limit_rows_after_the_last_body() -> None:
     assert not size.fits(1000, 40_000)
     assert size.smaller(1000) == 250
     assert size.fits(250, 10_000)
-    assert size.rows == 250
+    assert size.room(0) == 250
     assert size.fits(100, 1_000)
-    assert size.rows == 1000
+    assert size.room(0) == 1000
 
 
 @given(rows=st.integers(1, 10_000), nbytes=st.integers(1, 10**8), limit=st.integers(1, 10**6))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.contract import load_contract
-from shared.scoring.context import Preceding, no_rows, tail, time_order
+from shared.scoring.context import tail, time_order
+from shared.scoring.preceding import Preceding
 
 GAS = load_contract("gas").model_copy(update={"context_rows": 3})
 WITHOUT_SERIES = GAS.model_copy(update={"series": None})
@@ -53,12 +54,12 @@ def test_a_batch_is_given_the_last_rows_of_its_series_and_no_others(
     turns = sorted(rows, key=lambda row: (row[0], mixed.random()))
     history, table = _in_order(known), _table(turns)
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
-    before = Preceding(history, no_rows(GAS))
+    before = Preceding.first(history, GAS)
 
     for start, stop in pairwise(bounds):
         batch = table.slice(start, stop - start)
-        context = _by_series(before.context(batch, GAS))
-        before = before.then(batch, GAS)
+        context = _by_series(before.context(batch))
+        before = before.then(batch)
 
         earlier, whole = _by_series(table.slice(0, start)), _by_series(table)
         for meter in _by_series(batch):
@@ -76,8 +77,8 @@ def test_a_tail_is_the_last_rows_of_each_series(rows: list[Row]) -> None:
 
 def test_a_contract_without_series_is_one_series() -> None:
     known, batch = _table([(0, "a"), (1, "b"), (5, "a")]), _table([(3, "c"), (4, "d")])
-    before = Preceding(known, no_rows(WITHOUT_SERIES))
+    before = Preceding.first(known, WITHOUT_SERIES)
 
-    assert before.context(batch, WITHOUT_SERIES)["VolCorrected"].to_pylist() == [0.0, 1.0]
-    after = before.then(batch, WITHOUT_SERIES)
-    assert after.context(batch, WITHOUT_SERIES)["VolCorrected"].to_pylist() == [1.0, 0.0, 1.0]
+    assert before.context(batch)["VolCorrected"].to_pylist() == [0.0, 1.0]
+    after = before.then(batch)
+    assert after.context(batch)["VolCorrected"].to_pylist() == [1.0, 0.0, 1.0]

@@ -60,6 +60,10 @@ class Files:
         name = run or f"{self.arrived:04d}-{source}"
         return self.history.remember(GAS, source, name, _table(rows, value), place, before)
 
+    def forgets(self) -> None:
+        """Another process goes on."""
+        self.history = History(self.blobs)
+
     def known(self, rows: list[Row], source: str = "asking") -> dict[str | None, list[tuple[float, float]]]:
         """The context of a file of these rows: hour and value by meter."""
         place = _place(source, rows)
@@ -144,6 +148,7 @@ def test_a_meter_is_found_behind_many_files_of_others_and_none_of_them_is_opened
     files.scored("rare", [(hour, "rare") for hour in range(5)])
     for number in range(200):
         files.scored(f"file {number}", [(10 + number, f"meter {number % 7}")])
+    files.forgets()
     opened: list[str] = []
 
     def count(operation: str, container: str, name: str) -> None:
@@ -261,6 +266,7 @@ def test_nobody_is_left_with_a_context_that_he_would_not_be_given_now(arrivals: 
 
 def test_a_tail_that_moves_while_it_is_looked_for_is_passed_over(files: Files) -> None:
     files.scored("x", _one(1, 2))
+    files.forgets()
 
     def move(operation: str, container: str, name: str) -> None:
         if operation == "get" and name.startswith("history/"):
