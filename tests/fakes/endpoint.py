@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from sklearn.pipeline import Pipeline
 
-from aml.serving import ARROW, Service
+from aml.serving import ARROW, Answer
 
 DEPLOYMENT = "azureml-model-deployment"
 
@@ -65,11 +65,18 @@ Mood = Callable[[Received], Reply | None]
 """What an endpoint does instead of answering properly, or None to do so."""
 
 
+class Model(Protocol):
+    """What answers: `aml.serving.Service`, or what stands in its place."""
+
+    def answer(self, content_type: str, body: bytes) -> Answer:
+        """See `aml.serving.Service.answer`."""
+
+
 class FakeEndpoint:
     """A running endpoint; `deployment` is where its traffic goes, `mood` how it is disposed at the moment, `pipeline`
     what its service was made of."""
 
-    def __init__(self, service: Service, pipeline: Pipeline) -> None:
+    def __init__(self, service: Model, pipeline: Pipeline) -> None:
         self._service = service
         self.pipeline = pipeline
         self._lock = threading.Lock()
