@@ -87,3 +87,22 @@ def test_cutting_ends_whatever_a_row_weighs(rows: int, nbytes: int, limit: int) 
         tries += 1
 
     assert tries <= 14
+
+
+@given(
+    rows=st.integers(2, 5_000),
+    context=st.integers(0, 5_000),
+    row_bytes=st.integers(1, 200),
+    limit=st.integers(1, 10**6),
+)
+def test_context_counts_among_the_bytes_and_there_is_always_room_for_a_row(
+    rows: int, context: int, row_bytes: int, limit: int
+) -> None:
+    size = RequestSize(10_000, limit)
+    size.fits(rows, row_bytes * (rows + context), context)
+
+    room = size.room(context)
+
+    assert room == 1 or row_bytes * (room + context) <= limit
+    assert room == 10_000 or row_bytes * (room + 1 + context) > limit
+    assert size.smaller(rows, context) <= rows // 2
