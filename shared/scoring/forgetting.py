@@ -20,8 +20,9 @@ from shared.errors import ConflictError, NotFoundError
 from shared.naming import STATE
 from shared.runs import RunStore
 from shared.scoring.files import ENDS
-from shared.scoring.history import merged, reach
-from shared.scoring.tails import About, Tail, Tails
+from shared.scoring.joining import Times, merged, reach
+from shared.scoring.packs import About, TailCache
+from shared.scoring.tails import Tail, Tails
 from shared.storage import BlobStore
 
 _log = logging.getLogger(__name__)
@@ -69,25 +70,25 @@ class Forgetting:
         Gone through by the time of their rows until the first file that is still there, or is not old. Of those that
         end before every other file begins, the newest stay until each of their series has a whole context.
         """
-        look, gone = Tails(self._blobs, contract), list[Tail]()
+        look, gone = Tails(self._blobs, contract, TailCache()), list[Tail]()
         listed = list(look.ending_from(_FIRST)) if contract.context_rows else []
         for entry in listed:
             if not self._is_gone(look, entry, before):
                 break
             gone.append(entry)
         begin = min((each.first for each in listed[len(gone) :]), default=_LAST)
-        kept: list[tuple[About, pa.Table]] = []
+        kept: list[tuple[str, pa.Table]] = []
         removed = 0
-        reached: dict[str, datetime] = {}
+        reached: Times = {}
         for entry in reversed([each for each in gone if each.end < begin]):
             covered = entry.series is not None and all(
                 each in reached and reached[each] > entry.end for each in entry.series
             )
             found = look.read(entry.name)
             if covered and found is not None:
-                removed += self._remove(look, entry, found[0])
+                removed += self._remove(look, entry, found.about)
             elif found is not None:
-                kept.append(found)
+                kept.append((found.about.run, found.rows))
                 reached = reach(merged(kept, contract), contract)
         return removed
 
@@ -96,7 +97,7 @@ class Forgetting:
         if found is None or self._blobs.info(STATE, entry.name).last_modified > before:
             return False
         try:
-            self._blobs.info(*found[0].source.split("/", 1))
+            self._blobs.info(*found.about.source.split("/", 1))
         except NotFoundError:
             return True
         return False

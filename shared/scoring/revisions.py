@@ -122,7 +122,8 @@ class Revisions:
         due = [each for each in read if self._is_due(each.held)]
         stale: set[str] = set()
         for dataset in {each.dataset for each in due if each.held is not None and each.dataset in contract_names()}:
-            runs = [(each.source, each.run) for each in due if each.dataset == dataset and each.is_completed]
+            completed = [each for each in due if each.dataset == dataset and each.is_completed]
+            runs = [(each.source, each.run) for each in completed if self._is_there(each)]
             stale |= self._history.stale_among(load_contract(dataset), runs)
         for each in due:
             try:
@@ -154,6 +155,15 @@ class Revisions:
             return True
         wait = min(_SETTLING * 2 ** min(held.run.revision, 10), _LONGEST_SETTLING)
         return bool(self._clock() - held.run.updated >= wait)
+
+    def _is_there(self, marked: _Marked) -> bool:
+        """Whether the run's input can be scored again: the results of one that was removed stay as they are."""
+        if marked.held is None:
+            return False
+        try:
+            return self._blobs.info(*marked.held.run.blob.split("/", 1)).etag == marked.held.run.etag
+        except NotFoundError:
+            return False
 
     def _reopen(self, held: Held, marked: _Marked) -> None:
         own = marked.cause == marked.source
