@@ -70,6 +70,7 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
         "rows_holdout": len(ground.positions),
         "holdout_from": _iso(int(rows.time[ground.held].min())),
         "faults_per_kind": FAULTS_PER_KIND,
+        "faults_left_out": ", ".join(ground.left_out),
         "seed": SEED,
         "score_threshold_holdout": scorer.threshold,
     }

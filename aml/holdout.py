@@ -20,15 +20,17 @@ import pyarrow.parquet
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from aml.faults import FAULTS, Fault
-from aml.rows import Floats, Rows, concatenate
+from aml.faults import FAULTS, Fault, Place, high_of, inject, step_of
+from aml.rows import Rows, concatenate
 
 FILE_NAME = "holdout.parquet"
 HOLD_OUT_SHARE = 0.2
-FAULTS_PER_KIND = 100
+FAULTS_PER_KIND = 60
 _EVERY = 5
 _WEEK_US = 7 * 86_400_000_000
 _STRETCHES_AT_MOST = 10
+_ROWS_PER_FAULT_AT_MOST = 720
+_TRIES = 40
 
 Mask = NDArray[np.bool_]
 
@@ -70,11 +72,18 @@ class Ground:
 
     @cached_property
     def faults(self) -> dict[str, Injected]:
-        """`FAULTS_PER_KIND` faults of each kind, each by itself somewhere in a held-out stretch."""
-        return {
+        """`FAULTS_PER_KIND` faults of each kind, each by itself somewhere in a held-out stretch; without the kinds that
+        cannot be in these rows."""
+        drawn = {
             fault.name: self._inject(fault, np.random.default_rng([self.seed, number]))
             for number, fault in enumerate(FAULTS)
         }
+        return {name: injected for name, injected in drawn.items() if injected is not None}
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The kinds of faults that cannot be in these rows (`aml.faults` says why)."""
+        return tuple(fault.name for fault in FAULTS if fault.name not in self.faults)
 
     def kept(self) -> Ground:
         """The held-out rows and the context before each stretch, without the rest."""
@@ -104,31 +113,55 @@ class Ground:
         return left
 
     @cached_property
-    def _high(self) -> Floats:
-        """95th percentile of the absolute values of the row's series, 1 for a series of zeros."""
-        codes, run = np.unique(self.rows.series, return_inverse=True)
-        sizes = np.abs(self.rows.value)
-        highs = [np.percentile(sizes[run == code], 95) or 1.0 for code in range(len(codes))]
-        return np.array(highs)[run]
+    def _series(self) -> dict[int, _Series]:
+        """What faults need to know of each series."""
+        parts = {int(code): self.rows.take(self.rows.series == code) for code in np.unique(self.rows.series)}
+        return {code: _Series(rows, high_of(rows.value), step_of(rows.time)) for code, rows in parts.items()}
 
-    def _inject(self, fault: Fault, random: Generator) -> Injected:
-        pieces = [self._piece(fault, identity, random) for identity in range(FAULTS_PER_KIND)]
-        return Injected(concatenate([rows for rows, _ in pieces]), np.concatenate([origin for _, origin in pieces]))
+    def _inject(self, fault: Fault, random: Generator) -> Injected | None:
+        suited = [code for code, series in self._series.items() if fault.suits(series.rows, series.step)]
+        may_begin = self.held & np.isin(self.rows.series, suited) & fault.begins(self.rows.time)
+        starts = np.flatnonzero(may_begin & (self._left >= fault.least))
+        if not len(starts):
+            return None
+        pieces = [self._piece(fault, identity, starts, random) for identity in range(FAULTS_PER_KIND)]
+        made = [piece for piece in pieces if piece is not None]
+        if len(made) < len(pieces):
+            return None
+        return Injected(concatenate([rows for rows, _ in made]), np.concatenate([origin for _, origin in made]))
 
-    def _piece(self, fault: Fault, identity: int, random: Generator) -> tuple[Rows, NDArray[np.int64]]:
-        start, length = self._place(fault, random)
-        first = start - min(int(self._before[start]), self.context_rows)
-        origin = np.arange(first, start + length)
-        value = self.rows.value[origin]
-        value[start - first :] = fault.apply(value[start - first :], float(self._high[start]), random)
-        faulty = Rows(self.rows.time[origin], value, np.full(len(origin), identity))
-        return faulty, np.where(origin >= start, origin, -1)
+    def _piece(
+        self, fault: Fault, identity: int, starts: NDArray[np.intp], random: Generator
+    ) -> tuple[Rows, NDArray[np.int64]] | None:
+        """One fault with its context; None where none of many places takes it."""
+        for _ in range(_TRIES):
+            start, length = self._place(fault, starts, random)
+            first = start - min(int(self._before[start]), self.context_rows)
+            there = slice(first, start + int(self._left[start]))
+            series = self._series[int(self.rows.series[start])]
+            place = Place(self.rows.take(there), start - first, start - first + length, series.high, series.step)
+            change = inject(fault, place, random)
+            if change is not None:
+                rows = concatenate([place.rows.take(slice(0, change.begin)), change.rows])
+                origin = np.r_[np.full(change.begin, -1), np.where(change.faulty, first + change.origin, -1)]
+                return Rows(rows.time, rows.value, np.full(len(rows), identity)), origin
+        return None
 
-    def _place(self, fault: Fault, random: Generator) -> tuple[int, int]:
+    def _place(self, fault: Fault, starts: NDArray[np.intp], random: Generator) -> tuple[int, int]:
         """Where a fault begins and how many rows it lasts; fewer where no held-out stretch has that many."""
-        length = int(random.integers(fault.shortest, fault.longest + 1))
-        length = min(length, int(self._left[self.positions].max()))
-        return int(random.choice(self.positions[self._left[self.positions] >= length])), length
+        start = int(random.choice(starts))
+        length = fault.draw_length(self._series[int(self.rows.series[start])].step, random)
+        length = min(length, _ROWS_PER_FAULT_AT_MOST, int(self._left[starts].max()))
+        if self._left[start] < length:
+            start = int(random.choice(starts[self._left[starts] >= length]))
+        return start, length
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    rows: Rows
+    high: float
+    step: int
 
 
 def hold_out(rows: Rows, context_rows: int, seed: int) -> tuple[Ground, Mask]:

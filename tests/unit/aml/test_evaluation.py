@@ -6,14 +6,11 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract, load_contract
 from aml.evaluation import Evaluation, Metrics, evaluate, measure
-from aml.faults import FAULTS, Fault
 from aml.forest import Scorer, build_pipeline
 from aml.holdout import TooFewRowsError
 from aml.rows import Rows, concatenate, single_series
@@ -84,7 +81,9 @@ def test_alert_rate_is_the_share_of_clean_held_out_rows_that_the_measured_model_
 def test_gross_faults_in_an_easy_series_are_found(metrics: Metrics) -> None:
     for fault in ("zero_run", "level_shift", "leak"):
         assert float(metrics[f"recall_{fault}"]) > 0.9
-    assert metrics["recall"] == pytest.approx(np.mean([metrics[f"recall_{fault.name}"] for fault in FAULTS]))
+    recalls = [float(value) for name, value in metrics.items() if name.startswith("recall_") and "_at_" not in name]
+    assert len(recalls) == 12
+    assert metrics["recall"] == pytest.approx(np.mean(recalls))
 
 
 def test_the_same_rows_give_the_same_metrics(
@@ -100,7 +99,10 @@ def test_short_series_take_shorter_faults_and_one_moment_cuts_them_all(build: Ca
     metrics = evaluate(many, build, 23).metrics
 
     assert metrics["rows_holdout"] == 9 * 5
-    assert all(0 <= float(metrics[f"recall_{fault.name}"]) <= 1 for fault in FAULTS)
+    assert metrics["faults_left_out"] == "drift, pattern"
+    recalls = [float(value) for name, value in metrics.items() if name.startswith("recall_")]
+    assert len(recalls) == 10 + 2
+    assert all(0 <= recall <= 1 for recall in recalls)
 
 
 @pytest.mark.parametrize("times", [[], [0], [0, 1], [5, 5, 5, 5]])
@@ -109,27 +111,3 @@ def test_too_little_to_hold_out(build: Callable[[], Pipeline], times: list[int])
 
     with pytest.raises(TooFewRowsError):
         evaluate(rows, build, 23)
-
-
-@given(
-    st.sampled_from(FAULTS),
-    st.lists(st.floats(0.1, 1000), min_size=1, max_size=72),
-    st.floats(1, 1000),
-    st.integers(0, 2**32 - 1),
-)
-def test_faults_are_what_they_are_called(fault: Fault, values: list[float], high: float, seed: int) -> None:
-    clean = np.array(values)
-
-    faulty = fault.apply(clean.copy(), high, np.random.default_rng(seed))
-
-    holds = {
-        "spike": (faulty >= clean + 2 * high).all(),
-        "dip": (faulty <= 0.2 * clean).all() and (faulty >= 0).all(),
-        "negative": (faulty < 0).all(),
-        "zero_run": (faulty == 0).all(),
-        "stuck_value": (faulty == clean[0]).all(),
-        "level_shift": (faulty >= 1.5 * clean).all(),
-        "leak": np.ptp(faulty - clean) <= 1e-9 * (high + clean.max()) and (faulty >= clean + 0.2 * high).all(),
-    }
-    assert set(holds) == {each.name for each in FAULTS}
-    assert holds[fault.name]
