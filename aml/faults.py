@@ -201,10 +201,10 @@ def _pattern(place: Place, random: Generator) -> Change | None:
         return None
     source = np.flatnonzero(days == random.choice(sources))
     clock, wanted = place.rows.time[source] % DAY_US, place.rows.time[target] % DAY_US
-    nearest = np.abs(clock[None, :] - wanted[:, None]).argmin(axis=1)
+    same_time = np.clip(np.searchsorted(clock, wanted, side="right") - 1, 0, len(source) - 1)
     return _with_values(
         Place(place.rows, place.start, place.start + len(target), place.high, place.step),
-        place.rows.value[source[nearest]],
+        place.rows.value[source[same_time]],
     )
 
 
