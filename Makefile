@@ -1,7 +1,7 @@
 # dropscore: `make demo` shows it, `make test` proves it, `make help` lists the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup demo test test-slow up services bench bench-large profile lock clean help
+.PHONY: setup demo test test-slow up services bench bench-detection bench-large profile lock clean help
 
 # The first of these that is Python 3.11 to 3.13; name another with `make … PYTHON=/path/to/python`.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -16,7 +16,7 @@ WORKERS ?= 2
 SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install everything, inside this checkout (the other commands do it first)
 	@python='$(PYTHON)'; if [ -z "$$python" ]; then \
@@ -44,6 +44,9 @@ services: setup ## only storage and Azure ML, for `func start`
 
 bench: setup ## measure scoring through the whole stack
 	@$(BIN)/python -m benchmarks
+
+bench-detection: setup ## measure how well anomalies are found; NAB=folder adds labelled series
+	@$(BIN)/python -m benchmarks.detection $(if $(NAB),--nab '$(NAB)') $(DETECTION)
 
 bench-large: setup ## measure 10,000,000 rows beside 1,000,000 (some minutes, 2 GB of disk)
 	@$(BIN)/python -m benchmarks --large

@@ -17,6 +17,7 @@ _FILES = (
     ("requirements/app.in", "requirements.txt"),
     ("requirements/dev.in", "requirements/dev.txt"),
     ("requirements/model.in", "requirements/model.txt"),
+    ("requirements/detection.in", "requirements/detection.txt"),
 )
 
 
