@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 
 from aml.contract import load_contract
-from aml.features import SeriesFeatures
 from aml.forest import SEED, TREES, Scorer, build_pipeline
 from aml.rows import Floats, Rows
+from benchmarks.detection.features import Matrix, earlier_as_served, earlier_as_trained, raw_value
 
 CONTAMINATION = 0.01
-Matrix = NDArray[np.float32]
 
 
 class Detector(Protocol):
@@ -28,6 +27,14 @@ class Detector(Protocol):
         """How strange the rows from `first` on are, higher is stranger, each judged by itself and those before it."""
 
 
+@dataclass(frozen=True)
+class Where:
+    """What a contract says of a series: whose wall clock it shows and whose holidays count, where that is known."""
+
+    timezone: str | None = None
+    holidays: str | None = None
+
+
 class Ours:
     """The model that `aml` trains, as it serves: each row with `context_rows` rows before it.
 
@@ -37,8 +44,10 @@ class Ours:
 
     budget = CONTAMINATION
 
-    def __init__(self) -> None:
-        self._contract = load_contract("gas")
+    def __init__(self, where: Where) -> None:
+        self._contract = load_contract("gas").model_copy(
+            update={"timezone": where.timezone, "holidays": where.holidays}
+        )
         self._scorer: Scorer | None = None
 
     def fit(self, rows: Rows) -> None:
@@ -75,28 +84,6 @@ class Forest:
         return scores
 
 
-def raw_value(rows: Rows) -> Matrix:
-    """The value alone, as a column."""
-    return rows.value[:, None].astype(np.float32)
-
-
-def six_features(rows: Rows) -> Matrix:
-    """Value, hour, day of week, lag, mean and deviation of 24 rows."""
-    return SeriesFeatures(window=24).transform(rows)
-
-
-def earlier_as_trained(rows: Rows) -> Matrix:
-    """What the earlier system's training computes: hour, day of week, lag, mean and deviation of 24 rows."""
-    return six_features(rows)[:, 1:]
-
-
-def earlier_as_served(rows: Rows) -> Matrix:
-    """What its scoring script computes in their place: nothing of the time, no lag, windows of 3 and 6 rows."""
-    short, longer = SeriesFeatures(window=3).transform(rows), SeriesFeatures(window=6).transform(rows)
-    zeros = np.zeros(len(rows), dtype=np.float32)
-    return np.stack([zeros, zeros, zeros, short[:, 4], longer[:, 5]], axis=1)
-
-
 class Random:
     """Scores that know nothing: what any figure is worth."""
 
@@ -107,13 +94,13 @@ class Random:
         return np.random.default_rng([SEED, len(rows)]).random(len(rows))[first:]
 
 
-Make = Callable[[], Detector]
+Make = Callable[[Where], Detector]
 
 OWN: dict[str, Make] = {
     "dropscore": Ours,
-    "IsolationForest, raw value": lambda: Forest(raw_value),
-    "earlier system, as trained": lambda: Forest(earlier_as_trained),
-    "earlier system, as served": lambda: Forest(earlier_as_trained, earlier_as_served),
-    "random": Random,
+    "IsolationForest, raw value": lambda _: Forest(raw_value),
+    "earlier system, as trained": lambda _: Forest(earlier_as_trained),
+    "earlier system, as served": lambda _: Forest(earlier_as_trained, earlier_as_served),
+    "random": lambda _: Random(),
 }
 """Those that need no library beyond the model's own."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.detection.detectors import Make
+from benchmarks.detection.detectors import Make, Where
 from benchmarks.detection.labelled import LabelledSeries
 from benchmarks.detection.metrics import Ranking, ranking
 from benchmarks.detection.nab import ScoredFile, nab_score, one_alarm_per_episode, probation, tail_probability
@@ -49,7 +49,7 @@ def run_labelled(make: Make, files: Sequence[LabelledSeries], *, refit: bool) ->
     result = LabelledResult()
     for file in files:
         first = int(TRAIN_SHARE * len(file.rows))
-        scores = run(make, file.rows, first, refit=refit, cost=result.cost)
+        scores = run(make, file.rows, first, refit=refit, cost=result.cost, where=Where())
         area = ranking(file.labels[first:], scores[first:])
         if area is not None:
             result.rankings.append(area)

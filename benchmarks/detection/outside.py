@@ -17,7 +17,8 @@ from pyod.models.ecod import ECOD
 from aml.faults import DAY_US, step_of
 from aml.forest import SEED
 from aml.rows import Floats, Rows
-from benchmarks.detection.detectors import Make, six_features
+from benchmarks.detection.detectors import Make
+from benchmarks.detection.features import six_features
 
 _CONTEXT = 200
 _SHORTEST, _LONGEST = 8, 288
@@ -67,7 +68,7 @@ def _never_constant(value: Floats) -> Floats:
 
 
 OUTSIDE: dict[str, Make] = {
-    "ECOD (PyOD)": lambda: PyOD(ECOD()),
-    "COPOD (PyOD)": lambda: PyOD(COPOD()),
-    "matrix profile (stumpy)": MatrixProfile,
+    "ECOD (PyOD)": lambda _: PyOD(ECOD()),
+    "COPOD (PyOD)": lambda _: PyOD(COPOD()),
+    "matrix profile (stumpy)": lambda _: MatrixProfile(),
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aml.rows import Floats, Rows
-from benchmarks.detection.detectors import Detector, Make
+from benchmarks.detection.detectors import Detector, Make, Where
 
 TRAIN_SHARE = 0.15
 """Of a labelled series, as NAB has it."""
@@ -25,10 +25,10 @@ class Cost:
     score_seconds: float = 0.0
     rows: int = 0
 
-    def fit(self, make: Make, rows: Rows) -> Detector:
+    def fit(self, make: Make, rows: Rows, where: Where) -> Detector:
         """A detector that is fitted on these rows."""
         started = time.process_time()
-        detector = make()
+        detector = make(where)
         detector.fit(rows)
         self.fit_seconds += time.process_time() - started
         self.fits += 1
@@ -43,7 +43,7 @@ class Cost:
         return scores
 
 
-def run(make: Make, rows: Rows, first: int, *, refit: bool, cost: Cost) -> Floats:
+def run(make: Make, rows: Rows, first: int, *, refit: bool, cost: Cost, where: Where) -> Floats:
     """Scores of a series by a detector that was fitted on the rows before `first`; those have the score 0.
 
     With `refit` it is fitted on all earlier rows again after every twentieth of the series. Either way rows are scored
@@ -51,10 +51,10 @@ def run(make: Make, rows: Rows, first: int, *, refit: bool, cost: Cost) -> Float
     """
     piece = max(1, round(REFIT_SHARE * len(rows)))
     scores = np.zeros(len(rows))
-    detector = cost.fit(make, rows.take(slice(0, first)))
+    detector = cost.fit(make, rows.take(slice(0, first)), where)
     for begin in range(first, len(rows), piece):
         if refit and begin > first:
-            detector = cost.fit(make, rows.take(slice(0, begin)))
+            detector = cost.fit(make, rows.take(slice(0, begin)), where)
         end = min(begin + piece, len(rows))
         scores[begin:end] = cost.score(detector, rows.take(slice(0, end)), begin)
     return scores

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.detection.detectors import Make
+from benchmarks.detection.detectors import Make, Where
 from benchmarks.detection.injection import with_faults
 from benchmarks.detection.metrics import Ranking, found, limit_at, ranking
 from benchmarks.detection.running import Cost
-from benchmarks.detection.simulator import Simulated
+from benchmarks.detection.simulator import COUNTRY, Simulated
 
 RATES = (0.001, 0.01)
 ROUNDS = 3
@@ -73,7 +73,7 @@ def simulate_detector(make: Make, meters: Sequence[Simulated], *, rounds: int = 
 
 def _search(make: Make, meter: Simulated, seeds: Sequence[int], result: SimulatedResult) -> None:
     first = len(meter.rows) // 2
-    detector = result.cost.fit(make, meter.rows.take(slice(0, first)))
+    detector = result.cost.fit(make, meter.rows.take(slice(0, first)), Where(meter.zone, COUNTRY))
     clean = result.cost.score(detector, meter.rows, first)
     threshold = getattr(detector, "threshold", None)
     if threshold is not None:

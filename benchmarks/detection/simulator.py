@@ -18,7 +18,7 @@ from benchmarks.detection.calendar import DAY_US, HOUR_US, Clock, clock
 from benchmarks.detection.sites import SITES
 from benchmarks.detection.weather import temperature
 
-ZONE = "Europe/Madrid"
+ZONE, COUNTRY = "Europe/Madrid", "ES"
 INTERVALS = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "hour": 60, "day": 1440}
 """Minutes between rows."""
 
