@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.detection.detectors import Make, Where
 from benchmarks.detection.labelled import LabelledSeries
 from benchmarks.detection.metrics import Ranking, ranking
-from benchmarks.detection.nab import ScoredFile, nab_score, one_alarm_per_episode, probation, tail_probability
+from benchmarks.detection.nab import ScoredFile, nab_score, one_alarm_per_episode, tail_probability
 from benchmarks.detection.running import TRAIN_SHARE, Cost, run
 
 
@@ -21,8 +21,8 @@ class LabelledResult:
     Attributes:
         rankings: of each file with anomalies after its training rows.
         raw: the detector's own scores.
-        alarms: the same as one reads them: each file's scores as tail probabilities among those seen before, and one
-            alarm per episode. Done alike to every detector.
+        alarms: the same as one reads them: each file's scores as tail probabilities among those seen before (those of
+            the training rows first), and one alarm per episode. Done alike to every detector.
     """
 
     rankings: list[Ranking] = field(default_factory=list)
@@ -53,8 +53,8 @@ def run_labelled(make: Make, files: Sequence[LabelledSeries], *, refit: bool) ->
         area = ranking(file.labels[first:], scores[first:])
         if area is not None:
             result.rankings.append(area)
-        result.raw.append(ScoredFile(scores, file.windows))
-        begin = min(first, probation(len(scores)))
-        alarms = one_alarm_per_episode(file.rows.time, tail_probability(scores, begin))
+        alarms = one_alarm_per_episode(file.rows.time, tail_probability(scores, first))
         result.alarms.append(ScoredFile(alarms, file.windows))
+        # who is still being trained raises no alarm
+        result.raw.append(ScoredFile(np.where(np.arange(len(scores)) < first, scores.min(), scores), file.windows))
     return result

@@ -43,7 +43,7 @@ class PyOD:
 class MatrixProfile:
     """Distance of the stretch that ends with a row to the nearest stretch of the training rows, z-normalised.
 
-    A stretch is a day long, within bounds. It learns by remembering.
+    A stretch is a day long, within bounds. It learns by remembering; training rows are not compared with themselves.
     """
 
     def __init__(self) -> None:
@@ -55,8 +55,11 @@ class MatrixProfile:
     def scores(self, rows: Rows, first: int) -> Floats:
         length = int(np.clip(DAY_US // step_of(rows.time), _SHORTEST, _LONGEST))
         length = max(3, min(length, len(self._known) // 4))
-        query = _never_constant(rows.value)[max(0, first - length + 1) :]
-        profile = stumpy.stump(query, m=length, T_B=self._known, ignore_trivial=False)
+        if first == 0:
+            profile = stumpy.stump(self._known, m=length)
+        else:
+            query = _never_constant(rows.value)[max(0, first - length + 1) :]
+            profile = stumpy.stump(query, m=length, T_B=self._known, ignore_trivial=False)
         found = np.asarray(profile.P_, dtype=np.float64)
         scores: Floats = np.r_[np.zeros(len(rows) - first - len(found)), found]
         return scores

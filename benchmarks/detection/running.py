@@ -44,7 +44,7 @@ class Cost:
 
 
 def run(make: Make, rows: Rows, first: int, *, refit: bool, cost: Cost, where: Where) -> Floats:
-    """Scores of a series by a detector that was fitted on the rows before `first`; those have the score 0.
+    """Scores of a series by a detector that was fitted on the rows before `first`, which it scores too.
 
     With `refit` it is fitted on all earlier rows again after every twentieth of the series. Either way rows are scored
     in the same pieces, so that detectors which look at rows together see as many at once.
@@ -52,6 +52,7 @@ def run(make: Make, rows: Rows, first: int, *, refit: bool, cost: Cost, where: W
     piece = max(1, round(REFIT_SHARE * len(rows)))
     scores = np.zeros(len(rows))
     detector = cost.fit(make, rows.take(slice(0, first)), where)
+    scores[:first] = detector.scores(rows.take(slice(0, first)), 0)
     for begin in range(first, len(rows), piece):
         if refit and begin > first:
             detector = cost.fit(make, rows.take(slice(0, begin)), where)

@@ -40,9 +40,9 @@ def test_a_detector_never_sees_what_is_to_come(refit: bool) -> None:
 
     scores = run(lambda _: spy, hourly(days=10).take(slice(0, 200)), 80, refit=refit, cost=cost, where=Where())
 
-    assert scores.tolist() == [0.0] * 80 + list(range(80, 200))
+    assert scores.tolist() == list(range(200))
     pieces = list(range(80, 200, 10))
-    assert spy.asked == [(begin + 10, begin) for begin in pieces]
+    assert spy.asked == [(80, 0), *((begin + 10, begin) for begin in pieces)]
     assert spy.fitted == (pieces if refit else [80])
     assert (cost.fits, cost.rows) == (len(spy.fitted), 120)
 
