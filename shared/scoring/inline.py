@@ -103,8 +103,11 @@ def _given(source: Source, found: Survey, chunks: Sequence[ScoredChunk]) -> list
 
 
 def _predictions(chunk: ScoredChunk) -> list[dict[str, Any]]:
-    """Per row its prediction columns, and `error` where there is one."""
-    rows: list[dict[str, Any]] = chunk.predictions.to_pylist()
+    """Per row its prediction columns, those too that no scored file has, and `error` where there is one."""
+    rows: list[dict[str, Any]] = [
+        {name: None if value != value else value for name, value in row.items()}  # JSON has no NaN
+        for row in chunk.predictions.to_pylist()
+    ]
     for row, error in zip(rows, chunk.errors, strict=True):
         if error:
             row["error"] = error

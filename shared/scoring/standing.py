@@ -21,7 +21,7 @@ from shared.scoring.targets import Target
 from shared.storage import ABSENT, BlobStore
 from shared.tables import Survey
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up with every change of the app that changes the bytes of a scored file."""
 
 

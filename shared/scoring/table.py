@@ -25,24 +25,29 @@ from shared.tables import Cells, Chunk, Kept, Reject, Source, Survey, read, rend
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """Rows in file order: their fields as they stand in the file, their predictions (null for none), and why none."""
+    """Rows in file order: their fields as they stand in the file, their predictions (null for none), and why none.
+
+    `predictions` are all columns that the model answers; the scored file has those that `shown` names.
+    """
 
     cells: Cells
     predictions: pa.Table
     errors: list[str]
     rejects: list[Reject]
+    shown: tuple[str, ...]
 
     def render(self) -> bytes:
         """The chunk's lines of the scored file."""
         everywhere = np.ones(len(self.cells), dtype=np.bool_)
-        texts = render_predictions(_one_batch(self.predictions), self.predictions.schema.names, everywhere)
+        texts = render_predictions(_one_batch(self.predictions), self.shown, everywhere)
         return render_scored(self.cells, [*texts, self.errors])
 
 
 @dataclass
 class Counts:
-    """What became of the rows; `classes` counts the answers of integer and text prediction columns."""
+    """What became of the rows; `classes` counts the answers of the columns that are `counted`, see `class_names`."""
 
+    counted: tuple[str, ...] = ()
     scored: int = 0
     errors: int = 0
     rejected: int = 0
@@ -54,11 +59,10 @@ class Counts:
         self.errors += errors
         self.scored += len(chunk.cells) - errors
         self.rejected += len(chunk.rejects)
-        for column in chunk.predictions.schema:
-            if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
-                seen = self.classes.setdefault(column.name, Counter())
-                for entry in pc.value_counts(chunk.predictions.column(column.name).drop_null()).to_pylist():
-                    seen[str(entry["values"])] += entry["counts"]
+        for name in self.counted:
+            seen = self.classes.setdefault(name, Counter())
+            for entry in pc.value_counts(chunk.predictions.column(name).drop_null()).to_pylist():
+                seen[str(entry["values"])] += entry["counts"]
 
     @property
     def rows(self) -> int:
@@ -119,7 +123,8 @@ class TableScoring:
         self._kept = kept
         self._follow = follow
         self._gauge = gauge
-        self.counts = Counts()
+        self._shown = tuple(prediction_names(contract))
+        self.counts = Counts(class_names(contract))
         self._last = Preceding.first(no_rows(contract), contract)
 
     def chunks(self) -> Iterator[ScoredChunk]:
@@ -218,10 +223,10 @@ class TableScoring:
     def _joined(self, chunk: Chunk, scored: Scored) -> ScoredChunk:
         if self._gauge is not None:
             self._gauge.add(chunk, scored.predictions)
-        return _joined(chunk, scored)
+        return _joined(chunk, scored, self._shown)
 
 
-def _joined(chunk: Chunk, scored: Scored) -> ScoredChunk:
+def _joined(chunk: Chunk, scored: Scored, shown: tuple[str, ...]) -> ScoredChunk:
     """The chunk's rows with the predictions of those among them that could be asked about."""
     positions = np.cumsum(chunk.usable) - 1
     indices = pa.array(positions, pa.int64(), mask=~chunk.usable)
@@ -230,7 +235,7 @@ def _joined(chunk: Chunk, scored: Scored) -> ScoredChunk:
     rows = np.flatnonzero(chunk.usable)
     for row, why in {**_unanswered(scored.predictions), **scored.refused}.items():
         errors[rows[row]] = why
-    return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects)
+    return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects, shown)
 
 
 def _unanswered(predictions: pa.Table) -> dict[int, str]:
@@ -247,5 +252,11 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def prediction_names(contract: DatasetContract) -> list[str]:
-    """The names of the prediction columns, in the order in which they are written."""
-    return list(wire.prediction_schema(contract).names)
+    """The names of the prediction columns that scored files have, in the order in which they are written."""
+    return [column.name for column in contract.predictions if column.in_file]
+
+
+def class_names(contract: DatasetContract) -> tuple[str, ...]:
+    """The prediction columns whose answers are classes: the integers, and the texts that are no words about a row."""
+    classes = ("integer",) if contract.task == "anomaly" else ("integer", "text")
+    return tuple(column.name for column in contract.predictions if column.type in classes)

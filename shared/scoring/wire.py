@@ -106,15 +106,22 @@ def decode(body: bytes, content_type: str, contract: DatasetContract, expected_r
 
 
 def _decode_arrow(body: bytes, contract: DatasetContract, expected_rows: int) -> Predictions:
+    schema = prediction_schema(contract)
     with pa.ipc.open_stream(body) as reader:
         table = reader.read_all()
     if not body.endswith(_END_OF_STREAM) and table.num_rows < expected_rows:
         # cut short exactly between two messages, which Arrow takes for the end of the stream
         raise pa.ArrowInvalid("the stream breaks off without its end mark")
     metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
-    columns = [table.column(field.name).cast(field.type) for field in prediction_schema(contract)]
+    known = set(table.schema.names)
+    if known.isdisjoint(schema.names):
+        raise LookupError(f"none of the columns {', '.join(schema.names)}")
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in known else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
     return Predictions(
-        pa.table(columns, schema=prediction_schema(contract)),
+        pa.table(columns, schema=schema),
         model=metadata.get(b"dropscore.model", b"").decode(),
         version=metadata.get(b"dropscore.version", b"").decode(),
     )

@@ -31,7 +31,8 @@ def quoted(text: str) -> str:
 def quoted_column(column: Any) -> Any:
     """Arrow strings as they are written; nearly always the same array."""
     _, _, data = column.buffers()
-    if data is None or not any(mark in data.to_pybytes() for mark in (b";", b'"', b"\n", b"\r")):
+    text = b"" if data is None else data.to_pybytes()
+    if not any(mark in text for mark in (b";", b'"', b"\n", b"\r")):
         return column
     return pa.array(list(map(quoted, column.to_pylist())), pa.string())
 
