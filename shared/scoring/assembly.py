@@ -21,13 +21,14 @@ from shared.errors import ConflictError, EndpointRefusedError, NotFoundError
 from shared.naming import RESULTS
 from shared.scoring.context import no_rows, tail, time_order
 from shared.scoring.journal import REQUEST_IDS_KEPT
+from shared.scoring.observed import Observed
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Pin
 from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import essence, used
 from shared.scoring.results import CSV
 from shared.scoring.scorer import HOPELESS_REFUSALS, Conversation
 from shared.scoring.splitting import block_name
-from shared.scoring.table import Counts, prediction_names
+from shared.scoring.table import Counts, class_names, prediction_names
 from shared.scoring.task import Task
 from shared.storage import ABSENT, BlobStore
 from shared.tables import REJECTS_HEADER, render_header, scored_header
@@ -41,6 +42,7 @@ class Assembled:
     counts: Counts
     conversation: Conversation
     latest: pa.Table
+    observed: Observed
     tally: Tally | None = None
 
 
@@ -107,7 +109,7 @@ class Assembly:
             outputs.append(rejected.commit(render_header(REJECTS_HEADER), task.key))
         else:
             rejected.discard()
-        return Assembled(outputs, counts, self._conversation(), self._latest(), self._tally())
+        return Assembled(outputs, counts, self._conversation(), self._latest(), self._observed(), self._tally())
 
     def _require_unchanged(self) -> None:
         drop, source = self._task.drop, self._task.source
@@ -119,7 +121,7 @@ class Assembly:
             raise ConflictError("blob_changed", f"The file {drop.blob} was replaced while it was scored.")
 
     def _counts(self) -> Counts:
-        total = Counts()
+        total = Counts(class_names(self._task.contract))
         for record in self._records:
             scored, errors, rejected = record.counts
             total.scored += scored
@@ -147,6 +149,11 @@ class Assembly:
             requests=sum(talk.requests for talk in talks),
             by_bundle=sum(talk.by_bundle for talk in talks),
         )
+
+    def _observed(self) -> Observed:
+        """What the parts observed, in their order."""
+        parts = (Observed.from_dict(record.observed, self._task.contract) for record in self._records)
+        return reduce(Observed.then, parts, Observed.of(self._task.found, self._task.contract))
 
     def _tally(self) -> Tally | None:
         """What the parts counted for drift; None where one of them had no profile to count against."""

@@ -7,8 +7,8 @@ blob was replaced or removed; its newer version has a run of its own).
 A large file in order of time is scored in parts, by many instances at once: see `shared.scoring.distribution`.
 
 The effects of an attempt come in this order: answers in the journal → blocks → commit of the results → history →
-counts for drift → manifest → record. Whoever takes over after a crash between any two does what is missing and nothing
-twice.
+counts for drift → report → manifest → record. Whoever takes over after a crash between any two does what is missing
+and nothing twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from shared.claims import Claim, is_claimed
 from shared.drift.gauge import Gauge
 from shared.drift.profile import Profiles
 from shared.drift.recent import Recent
-from shared.drift.verdict import judge
 from shared.errors import (
     ConflictError,
     DropscoreError,
@@ -41,7 +40,8 @@ from shared.scoring.assembly import Assembled
 from shared.scoring.distribution import AskForPart, Distribution
 from shared.scoring.grouping import way
 from shared.scoring.journal import Journal, discard, unfinished
-from shared.scoring.results import ResultWriter, about_input, about_time, manifest
+from shared.scoring.observed import Observed
+from shared.scoring.results import PageWriter, ResultWriter, about_input, about_time
 from shared.scoring.revisions import Revisions
 from shared.scoring.scorer import Conversation, Scorer
 from shared.scoring.sizing import RequestSize
@@ -49,6 +49,7 @@ from shared.scoring.standing import Standing, fingerprint
 from shared.scoring.table import TableScoring, prediction_names
 from shared.scoring.targets import Target, Targets
 from shared.scoring.task import BlobSource, Task
+from shared.scoring.telling import Telling
 from shared.scoring.uploads import Uploads
 from shared.settings import Settings
 from shared.storage import BlobInfo, BlobStore
@@ -81,7 +82,7 @@ class FileScoring:
         self._revisions = revisions
         self._targets = targets
         self._profiles = Profiles(blobs)
-        self._recent = Recent(blobs)
+        self._telling = Telling(settings, revisions, self._profiles, Recent(blobs), clock)
         self._clock = clock
         self._distribution = Distribution(
             settings=settings,
@@ -252,15 +253,16 @@ class FileScoring:
     def _take_through(self, claim: Claim, task: Task) -> None:
         standing = Standing.of(self._blobs, task.drop)
         standing.require_own(claim.run, self._blobs)
+        page = PageWriter(self._blobs, task.drop.result("report.html"))
         if standing.answers(claim.run, task.key, task.target, self._blobs):
             about, marked = self._reused(claim.run, task, standing)
         elif task.ranges:
             assembled = self._distribution.advanced(claim, task)
             if assembled is None:
                 return  # what is missing is on the queue
-            about, marked = self._told(claim.run, task, assembled)
+            about, marked = self._telling.told(claim.run, task, assembled, page)
         else:
-            about, marked = self._scored(claim, task)
+            about, marked = self._telling.told(claim.run, task, self._scored(claim, task), page)
         if about is not standing.manifest:
             body = json.dumps(about, indent=2, ensure_ascii=False, default=str).encode()
             where = task.drop.result("manifest.json")
@@ -301,8 +303,8 @@ class FileScoring:
         }
         return {**about, **again}, marked
 
-    def _scored(self, claim: Claim, task: Task) -> tuple[dict[str, Any], list[str]]:
-        """Scores the file, commits the results and keeps its tail; the manifest, and the runs that it marked."""
+    def _scored(self, claim: Claim, task: Task) -> Assembled:
+        """Scores the file and commits the results."""
         rows = (claim.run.plan or {})["rows_per_batch"]
         conversation = Conversation(deployment=task.target.deployment, wire=self._settings.score_wire)
         with closing(self._targets.connect(task.target)) as client, Uploads() as uploads:
@@ -313,6 +315,7 @@ class FileScoring:
             scorer = Scorer(client, task.contract, conversation, in_flight=in_flight, size=size)
             before = task.given.rows
             gauge = Gauge(self._profiles.find(task.target.dataset, task.target.run), task.contract)
+            observed = Observed.of(task.found, task.contract)
             table = TableScoring(
                 task.source,
                 task.found,
@@ -323,34 +326,11 @@ class FileScoring:
                 claim.renew,
                 journal,
                 task.kept,
+                follow=observed.add,
                 gauge=gauge,
             )
             outputs = self._write(claim, task, table, journal, uploads)
-        return self._told(claim.run, task, Assembled(outputs, table.counts, conversation, table.latest, gauge.tally))
-
-    def _told(self, run: Run, task: Task, done: Assembled) -> tuple[dict[str, Any], list[str]]:
-        """Keeps the tail of a file whose results are committed; the manifest, and the runs that it marked."""
-        marked = self._revisions.scored(run, task.contract, task.given, done.latest)
-        about = manifest(
-            run,
-            task.found,
-            task.target,
-            done.conversation,
-            done.counts,
-            done.outputs,
-            self._drift(run, task, done),
-            key=task.key,
-            started=task.started,
-            finished=self._clock(),
-        )
-        return {**about, "parts": len(task.ranges)} if task.ranges else about, marked
-
-    def _drift(self, run: Run, task: Task, done: Assembled) -> dict[str, Any]:
-        """The manifest's words on drift; what was counted is kept where drift is to start retraining."""
-        about = judge(self._profiles.find(task.target.dataset, task.target.run), done.tally, task.contract)
-        if done.tally is not None and self._settings.retrain_on_drift != "off":
-            self._recent.keep(run, task.target.run, done.tally, about["verdict"], done.counts.as_dict())
-        return about
+        return Assembled(outputs, table.counts, conversation, table.latest, observed, gauge.tally)
 
     def _target(self, claim: Claim) -> Target:
         """The live model, noted in the record with the plan, which stays that of the first attempt."""

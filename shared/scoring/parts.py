@@ -84,6 +84,7 @@ class PartRecord:
         scored, rejected: the names of the blocks that hold it, and `bytes` how many bytes they have.
         counts, classes: see `shared.scoring.table.Counts`.
         conversation: see `shared.scoring.scorer.Conversation`.
+        observed: see `shared.scoring.observed.Observed`.
         tally: see `shared.drift.tally.Tally`; None where the model has no profile.
     """
 
@@ -97,6 +98,7 @@ class PartRecord:
     counts: tuple[int, int, int] = (0, 0, 0)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     conversation: dict[str, Any] = field(default_factory=dict)
+    observed: dict[str, Any] = field(default_factory=dict)
     tally: dict[str, Any] | None = None
 
 

@@ -19,6 +19,7 @@ from shared.storage import ABSENT, BlobStore, Blocks
 from shared.tables import Survey
 
 CSV = "text/csv; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 _BLOCK_BYTES = 4 * 1024 * 1024
 
 
@@ -96,6 +97,35 @@ class ResultWriter:
             self._blobs.delete(RESULTS, self.name, if_match=self._found)
 
 
+class PageWriter:
+    """Writes a result that is one small page, under the rules of `ResultWriter`."""
+
+    def __init__(self, blobs: BlobStore, name: str) -> None:
+        self._blobs, self._name = blobs, name
+        self._found = _etag(blobs, name)
+
+    def write(self, data: bytes) -> dict[str, Any]:
+        """Makes it visible unless somebody else wrote another one meanwhile; returns the manifest's entry."""
+        etag = self._same(data) if self._found != ABSENT else None
+        if etag is None:
+            try:
+                etag = self._blobs.put(RESULTS, self._name, data, if_match=self._found, content_type=HTML)
+            except ConflictError:
+                etag = self._same(data)
+                if etag is None:
+                    raise
+        digest = hashlib.sha256(data).hexdigest()
+        return {"blob": f"{RESULTS}/{self._name}", "etag": etag, "bytes": len(data), "sha256": digest}
+
+    def _same(self, data: bytes) -> str | None:
+        """The ETag of the page that is there, where it is this one: another attempt at the same was quicker."""
+        try:
+            body, info = self._blobs.get(RESULTS, self._name)
+        except NotFoundError:
+            return None
+        return info.etag if body == data else None
+
+
 def _etag(blobs: BlobStore, name: str) -> str:
     try:
         return blobs.info(RESULTS, name).etag
@@ -120,6 +150,7 @@ def manifest(
     counts: Counts,
     outputs: list[dict[str, Any]],
     drift: Mapping[str, Any],
+    events: Mapping[str, Any],
     *,
     key: str,
     started: datetime,
@@ -140,6 +171,7 @@ def manifest(
         "model": {**answering_model(target, conversation), "training_run": target.run},
         "counts": counts.as_dict(),
         "drift": drift,
+        "events": events,
         "timings": about_time(started, finished),
         "requests": {
             "wire": conversation.wire,

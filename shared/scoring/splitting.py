@@ -21,6 +21,7 @@ from shared.scoring.context import no_rows
 from shared.scoring.grouping import way
 from shared.scoring.guard import ContextInDoubtError, GuardedClient, OtherDeploymentError
 from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
+from shared.scoring.observed import Observed
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Plan
 from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import Essence, series_of, used
@@ -93,9 +94,11 @@ class _Seen:
 
     contract: DatasetContract
     accepted: Essence
+    observed: Observed
     names: set[str | None] = field(default_factory=set)
 
     def follow(self, rows: pa.Table, scored: Scored) -> None:
+        self.observed.add(rows, scored)
         self.names |= series_of(rows, self.contract)
         self.accepted.add(scored.accepted(rows))
 
@@ -150,7 +153,7 @@ class PartScoring:
         answers = f"{plan.fingerprint[:32]}-{plan.rows_per_batch}-{index}-{context.digest}"
         answers += way(part.survey, self._contract, plan.rows_per_batch)
         trusted = no_rows(self._contract) if context.sure else before.latest
-        seen = _Seen(self._contract, Essence(self._contract))
+        seen = _Seen(self._contract, Essence(self._contract), Observed.of(part.survey, self._contract))
         gauge = Gauge(self._reference, self._contract)
         with closing(self._targets.connect(plan.target)) as connected, Uploads() as uploads:
             client = GuardedClient(connected, self._store, self._contract, trusted, conversation)
@@ -182,6 +185,7 @@ class PartScoring:
             counts=(counts.scored, counts.errors, counts.rejected),
             classes={name: dict(each) for name, each in counts.classes.items()},
             conversation=known,
+            observed=seen.observed.as_dict(),
             tally=None if gauge.tally is None else gauge.tally.as_dict(),
         )
 

@@ -56,7 +56,7 @@ def test_a_second_delivery_has_no_effect(world: World) -> None:
     runs = [world.deliver(blob) for _ in range(3)]
 
     assert {run.state for run in runs} == {"completed"}
-    assert writes.commits == ["gas/x_scored.csv", "gas/x_manifest.json"]
+    assert writes.commits == ["gas/x_scored.csv", "gas/x_report.html", "gas/x_manifest.json"]
     assert len(world.blobs.names(RUNS)) == 1
     assert runs[-1].attempts == 1
 
@@ -77,7 +77,7 @@ def test_of_two_deliveries_at_once_one_scores_and_the_other_leaves_it_alone(
         states = sorted(delivery.result().state for delivery in deliveries)
 
     assert states == ["completed", "scoring"]
-    assert writes.commits == ["gas/x_scored.csv", "gas/x_manifest.json"]
+    assert writes.commits == ["gas/x_scored.csv", "gas/x_report.html", "gas/x_manifest.json"]
     assert len(world.blobs.names(RUNS)) == 1
 
 
@@ -243,7 +243,9 @@ def test_old_bytes_are_never_committed_over_a_newer_file(
         assert len(rows_of(world.result("gas/x_scored.csv"))) == 50
 
 
-@pytest.mark.parametrize("slow_at", ["gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_manifest.json"])
+@pytest.mark.parametrize(
+    "slow_at", ["gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_report.html", "gas/x_manifest.json"]
+)
 def test_a_newer_version_that_was_quicker_keeps_all_its_results(world: World, slow_at: str) -> None:
     newer = table(hourly(50, seed=9)) + b"one;field;too many\n"
     world.score("gas/x.csv", _FILE + b"a;b;c\n")
@@ -267,7 +269,7 @@ def test_a_newer_version_that_was_quicker_keeps_all_its_results(world: World, sl
     for output in manifest["outputs"]:
         body = world.result(output["blob"].removeprefix("results/"))
         assert output["sha256"] == hashlib.sha256(body).hexdigest()
-    assert len(manifest["outputs"]) == 2
+    assert len(manifest["outputs"]) == 3
 
 
 def test_results_of_a_version_before_do_not_stay(world: World) -> None:
@@ -279,7 +281,8 @@ def test_results_of_a_version_before_do_not_stay(world: World) -> None:
     assert run.state == "completed"
     with pytest.raises(NotFoundError):
         world.result("gas/x_rejected.csv")
-    assert [output["blob"] for output in world.manifest(run)["outputs"]] == ["results/gas/x_scored.csv"]
+    written = [output["blob"] for output in world.manifest(run)["outputs"]]
+    assert written == ["results/gas/x_scored.csv", "results/gas/x_report.html"]
 
 
 @pytest.mark.parametrize("lost", ["a row", "a reject"])

@@ -142,6 +142,7 @@ def test_the_manifest_says_what_was_scored_by_which_model_and_what_came_of_it(wo
     assert [output["blob"] for output in manifest["outputs"]] == [
         "results/gas/x_scored.csv",
         "results/gas/x_rejected.csv",
+        "results/gas/x_report.html",
     ]
     assert world.blobs.content_type(RESULTS, "gas/x_scored.csv") == "text/csv; charset=utf-8"
 

@@ -77,7 +77,7 @@ def _same(world: World, run: Run, expected: dict[str, bytes], manifest: dict[str
     assert run.state == "completed", run.error
     assert _results(world) == expected
     about = world.manifest(run)
-    for name in ("input", "model", "counts", "fingerprint", "scored_by"):
+    for name in ("input", "model", "counts", "events", "fingerprint", "scored_by"):
         mine, other = dict(about), dict(manifest)
         for each in (mine, other):
             each["input"] = {key: value for key, value in each["input"].items() if key != "etag"}

@@ -25,7 +25,7 @@ from tests.functional.scoring.world import Row, World, app_over, hourly, rows_of
 
 _ROWS = 71
 _POISON = "-1,25"
-_SCORED, _REJECTED = "gas/x_scored.csv", "gas/x_rejected.csv"
+_SCORED, _REJECTED, _REPORT = "gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_report.html"
 _PER_BATCH = 10
 
 
@@ -64,7 +64,7 @@ def _deliver(app: App, blob: BlobInfo) -> Run:
 def _undisturbed(world: World, data: bytes) -> dict[str, bytes]:
     """The results of a run that nothing happens to."""
     assert world.score("gas/x.csv", data).state == "completed"
-    return {name: world.result(name) for name in (_SCORED, _REJECTED)}
+    return {name: world.result(name) for name in (_SCORED, _REJECTED, _REPORT)}
 
 
 def _asked(received: Received) -> set[datetime]:

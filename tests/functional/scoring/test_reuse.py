@@ -12,7 +12,7 @@ from tests.fakes.endpoint import FakeEndpoint
 from tests.functional.scoring.world import Row, World, hourly, table
 
 _FILE = table(hourly(60, start=30)) + b"one;field;too many\n"
-_RESULTS = ("gas/x_scored.csv", "gas/x_rejected.csv")
+_RESULTS = ("gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_report.html")
 
 
 def _etags(world: World) -> list[str]:
