@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import requests
 
+from benchmarks.peak import peak_bytes
 from shared.composition import Identity
 
 _TIMEOUT_SECONDS = 180
@@ -33,7 +33,7 @@ def main(url: str, source: str, target: str) -> None:
     if response.status_code == 200:
         Path(target).write_bytes(base64.b64decode(response.json()["csv_base64"]))
     figures["seconds"] = time.perf_counter() - began
-    figures["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures["peak_bytes"] = peak_bytes()
     print(json.dumps(figures))
 
 

@@ -7,7 +7,6 @@ seconds of its work (without starting Python and importing) and its peak memory 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 
 from aml.bundle import open_bundle
 from aml.columns import rows_from_table
+from benchmarks.peak import peak_bytes
 
 
 def main(bundle: Path, source: Path, target: Path) -> None:
@@ -30,8 +30,7 @@ def main(bundle: Path, source: Path, target: Path) -> None:
     frame["anomaly_score"] = scores
     frame.to_csv(target, sep=";", index=False)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak, "rows": len(frame)}))
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes(), "rows": len(frame)}))
 
 
 if __name__ == "__main__":

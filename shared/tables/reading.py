@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from aml.contract import DatasetContract
+from shared.memory import Thrift
 from shared.tables.cells import Cells, Rows
 from shared.tables.containers import open_table
 from shared.tables.kept import Kept, Portion, Understood
@@ -93,7 +94,9 @@ def _cut(portions: Iterable[Portion], size: int) -> Iterator[tuple[list[Part], l
     lines: list[Sequence[int]] = []
     held = weight = 0
     rejects: list[Reject] = []
+    thrift = Thrift()
     for portion in portions:
+        thrift.worked(portion.rows.size)
         rejects += portion.rejects
         if len(rejects) >= max(size, _MANY_REJECTS):
             # A file of nothing but rejects must not be gathered in memory.

@@ -9,6 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from aml.contract import ContractError, DatasetContract
+from shared.memory import Thrift
 from shared.tables.containers import Table, open_table
 from shared.tables.counting import Counts, moment
 from shared.tables.kept import Kept, Portion, Understood
@@ -99,8 +100,10 @@ class _Look:
             self._follower.begin()
         with opened as self._table:
             self._columns = _resolve(self._table, self._contract)
+            thrift = Thrift()
             for block in self._table.blocks():
                 self._add(block, known is None)
+                thrift.worked(block.rows.size)
         self.final = known or self._decide()
         if self._under is not None:
             self.settled = _reads_alike(self._under, self.final)

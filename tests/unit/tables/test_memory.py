@@ -93,7 +93,8 @@ def test_memory_does_not_grow_with_the_file(keeping: bool) -> None:
 
 
 _MEASURED = """
-import resource, sys
+import sys
+from benchmarks.peak import peak_bytes
 from tests.unit.tables.samples import METER
 from tests.unit.tables.test_memory import Repeated, HEAD, ROW
 from shared.memory import be_economical
@@ -103,7 +104,7 @@ source = Repeated(f"{HEAD}\\n".encode(), f"{ROW}\\n".encode() * 50_000, int(sys.
 with Kept() as kept:
     for chunk in read(source, survey(source, METER, kept), METER, rows_per_chunk=20_000, kept=kept):
         render_scored(chunk.cells, [chunk.errors])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(peak_bytes() >> 20)
 """
 
 
