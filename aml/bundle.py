@@ -24,7 +24,7 @@ from aml.contract import DatasetContract
 from aml.evaluation import Metrics
 
 FILE_NAME = "bundle.joblib"
-_FORMAT = 1
+_FORMAT = 2
 _MUST_BE_EQUAL = ("scikit-learn", "numpy")
 _RECORDED = (*_MUST_BE_EQUAL, "scipy", "joblib")
 

@@ -103,7 +103,8 @@ def rows_from_columns(columns: Mapping[str, Sequence[object]], contract: Dataset
     names = columns.get(contract.series) if contract.series is not None else None
     if names is not None:
         reader.categories(pa.array(["" if name is None else str(name) for name in names], pa.string()))
-    return reader.done(time, value, _codes(names) if names is not None else np.zeros(count, dtype=np.int64))
+    series, called = _codes(names) if names is not None else (np.zeros(count, dtype=np.int64), ("",))
+    return reader.done(time, value, series, called)
 
 
 def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
@@ -116,16 +117,17 @@ def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
     found = contract.resolve(table.column_names)
     reader = _Reader(contract)
     series = np.zeros(table.num_rows, dtype=np.int64)
+    called: tuple[str, ...] = ("",)
     try:
         time = reader.times(contract.time, table.column(found[contract.time]))
         value = reader.numbers(contract.value, table.column(found[contract.value]))
         if contract.series in found:
             names = table.column(found[contract.series]).cast(pa.string()).fill_null("")
             reader.categories(names)
-            series = _codes_of_arrow(names)
+            series, called = _codes_of_arrow(names)
     except pa.ArrowException as error:  # a type that converts in principle, and values that do not
         raise InputError("wrong_type", f"A column cannot be converted: {error}") from error
-    return reader.done(time, value, series)
+    return reader.done(time, value, series, called)
 
 
 @dataclass(eq=False)
@@ -180,10 +182,10 @@ class _Reader:
             known = pc.is_in(pc.utf8_trim_whitespace(names), value_set=pa.array(["", *column.categories]))
             self._mark(column.name, ~np.asarray(known.to_numpy(zero_copy_only=False)), "is none of its categories")
 
-    def done(self, time: Times, value: Floats, series: Codes) -> Parsed:
+    def done(self, time: Times, value: Floats, series: Codes, names: tuple[str, ...]) -> Parsed:
         column = self.contract.column(self.contract.value)
         self._bounds(column, value)
-        return Parsed(Rows(time, value, series), self.problems)
+        return Parsed(Rows(time, value, series, names), self.problems)
 
     def _bounds(self, column: Column, value: Floats) -> None:
         if column.minimum is not None:
@@ -196,19 +198,21 @@ class _Reader:
             self.problems.setdefault(int(position), f"{name} {why}")
 
 
-def _codes(names: Sequence[object]) -> Codes:
-    """A number for every name, by first appearance; a missing name is the empty one."""
+def _codes(names: Sequence[object]) -> tuple[Codes, tuple[str, ...]]:
+    """A number for every name, by first appearance, and the names; a missing name is the empty one."""
     known: dict[str, int] = {}
-    return np.array([known.setdefault("" if name is None else str(name), len(known)) for name in names], dtype=np.int64)
+    codes = [known.setdefault("" if name is None else str(name), len(known)) for name in names]
+    return np.array(codes, dtype=np.int64), tuple(known)
 
 
-def _codes_of_arrow(text: pa.ChunkedArray) -> Codes:
+def _codes_of_arrow(text: pa.ChunkedArray) -> tuple[Codes, tuple[str, ...]]:
     if text.num_chunks == 0:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64), ()
     encoded = text.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.chunk(0)
-    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+    return codes, tuple(encoded.dictionary.to_pylist())
 
 
 def _shown(value: object) -> str:

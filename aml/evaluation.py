@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from aml.detection.detector import threshold_of
 from aml.forest import SEED, Scorer
 from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, hold_out
 from aml.rows import Floats, Rows
@@ -33,20 +34,15 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The metrics, the model that they are of (fitted on what is not held out), and the ground it was judged on.
-
-    Attributes:
-        fit_scores: the scores of the rows that the model was fitted on.
-    """
+    """The metrics, the model that they are of (fitted on what is not held out), and the ground it was judged on."""
 
     metrics: Metrics
     scorer: Scorer
     ground: Ground
-    fit_scores: Floats
 
     def threshold_at(self, contamination: float) -> float:
         """The threshold that the model would have under another contamination (0 to 0.5)."""
-        return -float(np.percentile(-self.fit_scores, 100 * contamination))
+        return threshold_of(contamination)
 
 
 def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Evaluation:
@@ -54,17 +50,14 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
 
     Args:
         rows: in order of series and time.
-        build: makes an unfitted pipeline whose steps before the last learn nothing.
-        context_rows: rows before a row that its features depend on.
+        build: makes an unfitted pipeline.
+        context_rows: rows before a row that what is said of it depends on.
 
     Raises:
         TooFewRowsError: nothing can be held out.
     """
     ground, fit = hold_out(rows, context_rows, SEED)
-    pipeline = build()
-    features = pipeline[:-1].fit(rows).transform(rows)
-    pipeline[-1].fit(features[fit])
-    scorer = Scorer(pipeline)
+    scorer = Scorer(build().fit(rows.take(fit)))
     about: Metrics = {
         "rows_fit": int(fit.sum()),
         "rows_holdout": len(ground.positions),
@@ -75,7 +68,7 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
         "score_threshold_holdout": scorer.threshold,
     }
     metrics = {**about, **measure(ground, scorer)}
-    return Evaluation(metrics, scorer, ground, scorer.scores_of_features(features[fit]))
+    return Evaluation(metrics, scorer, ground)
 
 
 def measure(ground: Ground, scorer: Scorer, threshold: float | None = None) -> Metrics:

@@ -141,7 +141,7 @@ def _with_values(place: Place, values: Floats) -> Change:
     """The rows of the place with other values."""
     origin = np.arange(place.start, place.stop)
     clean = place.rows.take(origin)
-    rows = Rows(clean.time, values, clean.series)
+    rows = clean.with_values(values)
     return Change(place.start, place.stop, rows, origin, np.ones(len(origin), dtype=bool))
 
 

@@ -1,8 +1,8 @@
 """What is held out of a dataset, and the faults that are injected into it: the ground on which models are judged.
 
 A fifth of the time is held out. Of ten weeks or more it is every fifth of up to fifty equal stretches, the last one
-among them, so that what is held out has the seasons that the rest has; of less, it is the last fifth. Rows whose window
-reaches back into a held-out stretch are left out of the fit, so that the fit sees nothing of it.
+among them, so that what is held out has the seasons that the rest has; of less, it is the last fifth. The fit sees the
+rest alone, as a series with gaps.
 
 The held-out rows, each stretch with the rows before it that features need, are kept beside the model. So the model that
 comes next can be judged on them too.
@@ -21,11 +21,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from aml.faults import FAULTS, Fault, Place, high_of, inject, step_of
-from aml.rows import Rows, concatenate
+from aml.rows import Rows, apart, concatenate
 
 FILE_NAME = "holdout.parquet"
 HOLD_OUT_SHARE = 0.2
-FAULTS_PER_KIND = 60
+FAULTS_PER_KIND = 25
 _EVERY = 5
 _WEEK_US = 7 * 86_400_000_000
 _STRETCHES_AT_MOST = 10
@@ -96,7 +96,9 @@ class Ground:
     def save(self, folder: Path) -> None:
         """Write what is kept into the folder, as Parquet."""
         kept = self.kept()
-        columns = {"time": kept.rows.time, "value": kept.rows.value, "series": kept.rows.series, "held": kept.held}
+        codes, where = np.unique(kept.rows.series, return_inverse=True)
+        names = np.array([*kept.rows.names_of(codes), ""])[where]
+        columns = {"time": kept.rows.time, "value": kept.rows.value, "series": names, "held": kept.held}
         about = {"context_rows": str(self.context_rows), "seed": str(self.seed)}
         pa.parquet.write_table(pa.table(columns).replace_schema_metadata(about), folder / FILE_NAME)
 
@@ -124,14 +126,14 @@ class Ground:
         starts = np.flatnonzero(may_begin & (self._left >= fault.least))
         if not len(starts):
             return None
-        pieces = [self._piece(fault, identity, starts, random) for identity in range(FAULTS_PER_KIND)]
+        pieces = [self._piece(fault, starts, random) for _ in range(FAULTS_PER_KIND)]
         made = [piece for piece in pieces if piece is not None]
         if len(made) < len(pieces):
             return None
-        return Injected(concatenate([rows for rows, _ in made]), np.concatenate([origin for _, origin in made]))
+        return Injected(apart([rows for rows, _ in made]), np.concatenate([origin for _, origin in made]))
 
     def _piece(
-        self, fault: Fault, identity: int, starts: NDArray[np.intp], random: Generator
+        self, fault: Fault, starts: NDArray[np.intp], random: Generator
     ) -> tuple[Rows, NDArray[np.int64]] | None:
         """One fault with its context; None where none of many places takes it."""
         for _ in range(_TRIES):
@@ -144,7 +146,7 @@ class Ground:
             if change is not None:
                 rows = concatenate([place.rows.take(slice(0, change.begin)), change.rows])
                 origin = np.r_[np.full(change.begin, -1), np.where(change.faulty, first + change.origin, -1)]
-                return Rows(rows.time, rows.value, np.full(len(rows), identity)), origin
+                return rows, origin
         return None
 
     def _place(self, fault: Fault, starts: NDArray[np.intp], random: Generator) -> tuple[int, int]:
@@ -182,7 +184,7 @@ def hold_out(rows: Rows, context_rows: int, seed: int) -> tuple[Ground, Mask]:
     # One moment cuts all series, so that no row is judged by what another series saw of the same time.
     cuts = times[(len(times) * np.arange(1, stretches) // stretches)]
     held: Mask = np.searchsorted(cuts, rows.time, side="right") % _EVERY == _EVERY - 1
-    fit = ~held & ~_reaches_back(rows, held, context_rows)
+    fit = ~held
     if int(fit.sum()) < 2 or not held.any():
         raise TooFewRowsError("the rows lie too close together in time to hold some out")
     return Ground(rows, held, context_rows, seed), fit
@@ -199,23 +201,17 @@ def load_ground(folder: Path) -> Ground:
         raise GroundError(f"there is no {FILE_NAME} beside the model")
     try:
         table = pa.parquet.read_table(found[0])
-        time, value, series, held = (table.column(name).to_numpy() for name in ("time", "value", "series", "held"))
+        time, value, held = (table.column(name).to_numpy() for name in ("time", "value", "held"))
+        # Rows from before series had names hold their numbers here.
+        called = table.column("series").cast(pa.string()).combine_chunks().dictionary_encode()
+        series, names = np.asarray(called.indices.to_numpy(), dtype=np.int64), tuple(called.dictionary.to_pylist())
         about = table.schema.metadata
-        ground = Ground(Rows(time, value, series), held, int(about[b"context_rows"]), int(about[b"seed"]))
+        ground = Ground(Rows(time, value, series, names), held, int(about[b"context_rows"]), int(about[b"seed"]))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise GroundError(f"{FILE_NAME} cannot be read ({type(error).__name__}: {error})") from error
     if not len(ground.positions):
         raise GroundError(f"{FILE_NAME} has no held-out row")
     return ground
-
-
-def _reaches_back(rows: Rows, held: Mask, context_rows: int) -> Mask:
-    """The rows whose window of `context_rows` earlier rows of their series holds a held-out one."""
-    here = np.arange(len(rows))
-    latest = np.maximum.accumulate(np.where(held, here, -1 - context_rows))
-    away = here - latest
-    reaches: Mask = (away <= context_rows) & (away <= _position_in_run(rows.series))
-    return reaches
 
 
 def _position_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 
 from aml.columns import InputError, Parsed, rows_from_columns, rows_from_table
 from aml.contract import ContractError, DatasetContract
+from aml.detection.findings import Detections, Kind
+from aml.detection.words import Texts, reasons
 from aml.forest import Scorer
+from aml.rows import Rows
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
@@ -31,6 +34,7 @@ Predictions = dict[str, NDArray[Any]]
 Record = dict[str, Any]
 
 _PREVIEW_ROWS = 10
+_KINDS = np.array([kind.name.lower() for kind in Kind], dtype=object)
 _ARROW_TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 
@@ -85,8 +89,30 @@ class Service:
         if parsed.problems:
             position, why = min(parsed.problems.items())
             raise _bad_row(position, context_rows, why)
-        scores = self.scorer.scores(parsed.rows)[context_rows:]
-        return {"anomaly": self.scorer.anomalies(scores), "anomaly_score": scores}
+        found = self.scorer.detect(parsed.rows).after(context_rows)
+        answers = {
+            "anomaly": found.anomaly.astype(np.int64),
+            "anomaly_score": found.score,
+            "expected": found.expected,
+            "lower": found.lower,
+            "upper": found.upper,
+            "severity": found.severity,
+            "kind": _KINDS[found.kind],
+            "reason": self._reasons(found, parsed.rows.take(slice(context_rows, None))),
+        }
+        return {column.name: answers[column.name] for column in self.contract.predictions}
+
+    def _reasons(self, found: Detections, rows: Rows) -> Texts:
+        scorer, holiday = self.scorer, self.scorer.holidays(rows.time)
+        return reasons(
+            found,
+            rows.time,
+            rows.value,
+            scorer.interval,
+            self.contract.language,
+            history_days=scorer.history_days,
+            holiday=holiday,
+        )
 
     def _arrow(self, body: bytes) -> bytes:
         table = _read_stream(body)
@@ -100,7 +126,8 @@ class Service:
         schema = pa.schema(kinds, metadata=metadata)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, schema) as writer:
-            writer.write_table(pa.table([predictions[name] for name, _ in kinds], schema=schema))
+            columns = [pa.array(predictions[name], kind, from_pandas=True) for name, kind in kinds]
+            writer.write_table(pa.table(columns, schema=schema))
         return bytes(sink.getvalue().to_pybytes())
 
     def _records(self, body: bytes) -> dict[str, Any]:
@@ -109,7 +136,7 @@ class Service:
         names = [column.name for column in self.contract.predictions]
         answers = [
             dict(zip(names, row, strict=True))
-            for row in zip(*(predictions[name].tolist() for name in names), strict=True)
+            for row in zip(*(_plain(predictions[name]) for name in names), strict=True)
         ]
         full = [{**record, **answer} for record, answer in zip(data, answers, strict=True)]
         header = [name for name in _header(data) if name not in names] + names
@@ -135,6 +162,14 @@ class Service:
                 values.extend([None if key is None else record.get(key) for record in records])
         parsed = rows_from_columns(columns, self.contract, len(context) + len(data))
         return self.predict(parsed, len(context))
+
+
+def _plain(column: NDArray[Any]) -> list[Any]:
+    """For JSON, which has no number for what is not known."""
+    values: list[Any] = column.tolist()
+    if column.dtype.kind == "f":
+        return [None if math.isnan(value) else value for value in values]
+    return values
 
 
 def _read_stream(body: bytes) -> pa.Table:

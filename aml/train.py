@@ -29,7 +29,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from sklearn.pipeline import Pipeline
 
 from aml.bundle import save_bundle
 from aml.choosing import DEFAULTS, Chosen, add_arguments, choose
@@ -40,7 +39,7 @@ from aml.evaluation import describe, evaluate
 from aml.forest import SEED, Scorer
 from aml.holdout import TooFewRowsError
 from aml.profile import Profile, make_profile, write_profile
-from aml.rows import Rows
+from aml.rows import Floats, Rows
 from aml.tracking import Tracker
 from aml.tuning import builder
 
@@ -111,11 +110,12 @@ def train(
         raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
     pipeline = build().fit(rows)
     scorer = Scorer(pipeline)
+    scores = scorer.scores(rows)
     share = float(chosen.parameters.get("contamination", contamination))
     metrics = {**describe(rows, scorer, share), **measured.metrics}
     metrics |= {f"parameter_{name}": value for name, value in chosen.parameters.items()}
     compared = {**metrics, **compare(measured, champion), **chosen.as_dict()}
-    profile = _profile(rows, contract, pipeline, scorer, unusable)
+    profile = _profile(rows, contract, scores, unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
     (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
@@ -132,15 +132,14 @@ def unusable_share(table: pa.Table, parsed: Parsed) -> float:
     return float(said) if said is not None else len(parsed.problems) / max(len(parsed.rows), 1)
 
 
-def _profile(rows: Rows, contract: DatasetContract, pipeline: Pipeline, scorer: Scorer, unusable: float) -> Profile:
+def _profile(rows: Rows, contract: DatasetContract, scores: Floats, unusable: float) -> Profile:
     """Of all values; of the scores of all rows or, where they are very many, of so many of them drawn by lot."""
     drawn = np.arange(len(rows))
     if len(rows) > _SCORES_PROFILED:
         drawn = np.sort(np.random.default_rng(SEED).choice(len(rows), _SCORES_PROFILED, replace=False))
-    scores = scorer.scores_of_features(pipeline[:-1].transform(rows)[drawn])
     name = next(column.name for column in contract.predictions if column.type == "number")
     columns = {contract.value: rows.value}
-    return make_profile(contract.name, rows.time, rows.series, columns, (name, scores, drawn), unusable)
+    return make_profile(contract.name, rows.time, rows.series, columns, (name, scores[drawn], drawn), unusable)
 
 
 def read_table(path: Path) -> pa.Table:

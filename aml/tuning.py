@@ -78,7 +78,7 @@ def builder(contract: DatasetContract, contamination: float, parameters: Paramet
 
     def build() -> Pipeline:
         pipeline = build_pipeline(contract, parameters.get("contamination", contamination))
-        chosen = {f"forest__{_STEPS[name]}": value for name, value in parameters.items() if name in _STEPS}
+        chosen = {f"detector__{_STEPS[name]}": value for name, value in parameters.items() if name in _STEPS}
         return pipeline.set_params(**chosen)
 
     return build
@@ -136,7 +136,7 @@ class SweepTrial:
             InputError: as `search`.
         """
         inner, objective = _inner(rows, contract.context_rows), contract.tuning.objective
-        default = builder(contract, contamination, self.parameters)().get_params()["forest__n_estimators"]
+        default = builder(contract, contamination, self.parameters)().get_params()["detector__n_estimators"]
         for step, part in enumerate(_STAGES):
             trees = max(1, math.ceil(default / part))
             self.values.append(_measured(inner, contract, contamination, {**self.parameters, "trees": trees}))

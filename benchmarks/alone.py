@@ -21,7 +21,7 @@ from aml.forest import Scorer
 from aml.rows import Rows
 
 _BATCH_ROWS = 20_000
-_CONTEXT_ROWS = 23
+_CONTEXT_ROWS = 696
 
 
 def main(bundle: Path, source: Path, processes: int) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aml.bundle import open_bundle
 from aml.contract import load_contract
-from aml.forest import Scorer
+from aml.evaluator import ForestEvaluator
 from aml.rows import Rows, single_series
 from aml.serving import ARROW
 from aml.train import train
@@ -32,7 +32,7 @@ from local.processes import free_ports, start, wait_until
 
 _HOUR_US = 3_600_000_000
 _TRAINING_ROWS = 8_760
-_CONTEXT_ROWS = 23
+_CONTEXT_ROWS = 696
 _SIZES = (10_000, 100, 1)
 BY_SCIKIT_LEARN = {"DROPSCORE_COMPILED_FOREST": "off"}
 _WAYS: dict[str, Mapping[str, str]] = {"compiled": {}, "scikit-learn's walk": BY_SCIKIT_LEARN}
@@ -77,12 +77,12 @@ def _hourly(count: int) -> Rows:
 
 def _in_process(bundle: Path, rows: Rows, turns: int) -> Seconds:
     pipeline = open_bundle(bundle).pipeline
-    features = pipeline[:-1].transform(_hourly(max(_SIZES)))
-    forest = pipeline.named_steps["forest"]
-    compiled = Scorer(pipeline)
+    features = pipeline[:-1].transform(_hourly(max(_SIZES))).signals.residuals
+    forest = pipeline.named_steps["detector"].forests_[1]
+    compiled = ForestEvaluator(forest)
     os.environ.update(BY_SCIKIT_LEARN)
     try:
-        walk = Scorer(pipeline)
+        walk = ForestEvaluator(forest)
     finally:
         for name in BY_SCIKIT_LEARN:
             del os.environ[name]
@@ -90,8 +90,8 @@ def _in_process(bundle: Path, rows: Rows, turns: int) -> Seconds:
         raise RuntimeError("Here the forest cannot be compiled; there is nothing to compare.")
     ways: dict[str, Callable[[Any], Any]] = {
         "score_samples": forest.score_samples,
-        "scikit-learn's walk": walk.scores_of_features,
-        "compiled": compiled.scores_of_features,
+        "scikit-learn's walk": walk.scores,
+        "compiled": compiled.scores,
     }
     return _in_turn({name: _on_first_rows(way, features) for name, way in ways.items()}, turns)
 

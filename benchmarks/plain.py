@@ -26,7 +26,7 @@ def main(bundle: Path, source: Path, target: Path) -> None:
     frame = pd.read_csv(source, parse_dates=["FechaHora"])
     rows = rows_from_table(pa.Table.from_pandas(frame, preserve_index=False), opened.contract).rows
     scores = -opened.pipeline.score_samples(rows)
-    frame["anomaly"] = (scores > -opened.pipeline.named_steps["forest"].offset_).astype(int)
+    frame["anomaly"] = (scores > opened.pipeline.named_steps["detector"].threshold_).astype(int)
     frame["anomaly_score"] = scores
     frame.to_csv(target, sep=";", index=False)
     seconds = time.perf_counter() - began

@@ -131,7 +131,8 @@ class Replay(Stage):
 
 
 def _compared(contract: DatasetContract, replayed: list[_Replayed]) -> dict[str, Any]:
-    discrete = [column.name for column in contract.predictions if column.type != "number"]
+    names = [column.name for column in contract.predictions if column.type != "number"]
+    discrete = [ANOMALY] if ANOMALY in names else names  # the words that go with a flag may differ
     rows = sum(each.challenger.num_rows for each in replayed)
     scored = sum(_count(_scored(each.challenger)) for each in replayed)
     about: dict[str, Any] = {"rows": rows, "errors": rows - scored}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import function_app
+from aml.contract import load_contract
 from local.processes import free_port
 from shared.errors import StorageUnavailableError, WorkspaceRefusedError, WorkspaceUnavailableError
 from shared.naming import DATASETS, INCOMING, RUNS
@@ -43,11 +44,12 @@ def test_records_are_answered_in_the_earlier_systems_shape_and_more(doors: Doors
     assert (body["ok"], body["rows"]) == (True, 12)
     assert len(body["preview"]) == 10
     assert body["preview"][3] == {**_RECORDS[3], **body["predictions"][3]}
-    assert set(body["predictions"][0]) == {"anomaly", "anomaly_score"}
+    assert list(body["predictions"][0]) == [column.name for column in load_contract("gas").predictions]
     assert body["predictions"][0]["anomaly"] in (0, 1)
     assert body["model"] == {"name": MODEL, "version": VERSION, "deployment": "blue"}
     lines = base64.b64decode(body["csv_base64"]).decode().splitlines()
-    assert lines[0] == "FechaHora;VolCorrected;anomaly;anomaly_score;error"
+    assert lines[0].startswith("FechaHora;VolCorrected;anomaly;anomaly_score;expected;")
+    assert lines[0].endswith(";error")
     assert lines[1].startswith("2024-01-01 00:00:00;20.0;")
     assert lines[12].split(";")[3] == repr(body["predictions"][11]["anomaly_score"])
 

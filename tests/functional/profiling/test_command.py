@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aml.contract import load_contract
 from shared.profiling.__main__ import main
 from shared.scoring.wire import ARROW, JSON
 from tests.fakes.endpoint import FakeEndpoint, refusal, without_arrow
@@ -45,7 +46,9 @@ def test_it_measures_and_recommends_and_shows_no_key(
     assert "a-key-that-is-secret" not in shown + file.read_text(encoding="utf-8")
     assert {received.headers["authorization"] for received in endpoint.received} == {"Bearer a-key-that-is-secret"}
     assert {(received.content_type, received.rows) for received in endpoint.received[1:]} == {(ARROW, 50)}
-    assert {len(received.columns["VolCorrected"]) for received in endpoint.received[1:]} == {50 + 23}
+    assert {len(received.columns["VolCorrected"]) for received in endpoint.received[1:]} == {
+        50 + load_contract("gas").context_rows
+    }
 
 
 def test_the_size_of_requests_is_found_within_what_the_settings_allow(

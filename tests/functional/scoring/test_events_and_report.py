@@ -38,10 +38,11 @@ def _spans(scored: bytes) -> list[tuple[str | None, str, str, int]]:
     """Series, start, end and flagged rows of the events, from the rows of a scored file of accepted rows."""
     found: list[tuple[str | None, str, str, int]] = []
     rows = rows_of(scored)
-    several = scored.splitlines()[0].count(b";") == 5
+    flag = scored.splitlines()[0].split(b";").index(b"anomaly")
+    several = flag == 3
     for meter in sorted({row[2] if several else "" for row in rows}):
         own = sorted((row for row in rows if not several or row[2] == meter), key=lambda row: _moment(row[0]))
-        flagged = [place for place, row in enumerate(own) if row[-3] == "1"]
+        flagged = [place for place, row in enumerate(own) if row[flag] == "1"]
         episode: list[int] = []
         for place in [*flagged, None]:
             if episode and (place is None or place - episode[-1] > GAP_ROWS + 1):

@@ -202,7 +202,7 @@ def test_a_row_that_the_bundle_refuses_alone_carries_an_error(endpoint: FakeEndp
     got = rows_of(world.scored("gas/x.csv", table(rows)))
 
     assert [row[:4] for row in got] == [row[:4] for row in expected]
-    assert [place for place, row in enumerate(got) if row[4]] == [30]
+    assert [place for place, row in enumerate(got) if row[-1]] == [30]
 
 
 def test_a_bundle_is_opened_once_for_many_files_and_anew_for_another_model(

@@ -196,8 +196,8 @@ def test_every_row_is_scored_or_has_its_reason_in_its_place(
     kept = [row for row in rows if len(row) == 2]
     scored = rows_of(world.result("gas/x_scored.csv"))
     assert [tuple(row[:2]) for row in scored] == [good[-1], *kept]
-    assert [row[4] == "" for row in scored] == [True, *(row is not bad for row in kept)]
-    assert all((row[3] == "") == (row[4] != "") for row in scored)
+    assert [row[-1] == "" for row in scored] == [True, *(row is not bad for row in kept)]
+    assert all((row[3] == "") == (row[-1] != "") for row in scored)
     assert run.counts is not None
     assert run.counts["rows"] == len(rows) + 1
     assert (run.counts["errors"], run.counts["rejected"]) == (kinds.count("bad"), kinds.count("broken"))
@@ -222,12 +222,12 @@ def test_rows_that_the_model_refuses_cost_nobody_but_themselves(
 
     assert run.state == "completed", run.error
     scored = rows_of(world.result("gas/x_scored.csv"))
-    fine = sorted((row for row in scored if not row[4]), key=lambda row: (row[0][3:5], row[0]))
+    fine = sorted((row for row in scored if not row[-1]), key=lambda row: (row[0][3:5], row[0]))
     assert fine == expected
-    assert sorted((row[1], row[2], row[3]) for row in scored if row[4]) == [
+    assert sorted((row[1], row[2], row[3]) for row in scored if row[-1]) == [
         (v, "", "") for v in sorted(poison.values())
     ]
-    assert all("refused" in row[4] for row in scored if row[4])
+    assert all("refused" in row[-1] for row in scored if row[-1])
     assert run.counts is not None
     assert (run.counts["scored"], run.counts["errors"]) == (87, 3)
     # and what was refused is no context of the next file
@@ -244,4 +244,4 @@ def test_a_file_that_begins_with_many_refused_rows_is_scored_all_the_same(world:
 
     assert run.counts is not None, run.error
     assert (run.counts["scored"], run.counts["errors"]) == (50, 70)
-    assert [row[4] == "" for row in rows_of(world.result("gas/x_scored.csv"))] == [False] * 70 + [True] * 50
+    assert [row[-1] == "" for row in rows_of(world.result("gas/x_scored.csv"))] == [False] * 70 + [True] * 50

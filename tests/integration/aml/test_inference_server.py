@@ -126,7 +126,7 @@ def _healthy(url: str) -> bool:
 def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpoint: _Endpoint) -> None:
     answers = []
     for first, last in [(0, 100), (100, 101), (101, 480)]:
-        context = min(first, 23)
+        context = min(first, 696)
         chunk = _table(endpoint.rows.take(slice(first - context, last)))
         response = endpoint.post(
             _stream(chunk.replace_schema_metadata({"dropscore.context_rows": str(context)})), _ARROW
@@ -170,7 +170,10 @@ def test_json_speaks_the_earlier_systems_contract_with_the_same_numbers(endpoint
     assert [row["anomaly_score"] for row in answer["predictions"]] == scores
     assert [row["VolCorrected"] for row in answer["preview"]] == endpoint.rows.value[30:40].tolist()
     lines = base64.b64decode(answer["csv_base64"]).decode().splitlines()
-    assert (lines[0], len(lines)) == ("FechaHora;VolCorrected;anomaly;anomaly_score", 451)
+    assert (lines[0], len(lines)) == (
+        "FechaHora;VolCorrected;anomaly;anomaly_score;expected;lower;upper;severity;reason;kind",
+        451,
+    )
 
 
 def test_a_request_at_fault_is_answered_in_words_and_the_worker_lives_on(endpoint: _Endpoint) -> None:

@@ -147,7 +147,7 @@ class Loop:
     def _leave_bundle(self, place: str, broken: bool) -> None:
         hours = np.arange(30 * 24)
         values = np.random.default_rng(1).gamma(20, 1.0, len(hours))
-        pipeline = build_pipeline(GAS, 0.05).set_params(forest__n_estimators=_TREES)
+        pipeline = build_pipeline(GAS, 0.05).set_params(detector__n_estimators=_TREES)
         bundle = save_bundle(
             self._folder, pipeline.fit(single_series(hours * 3_600_000_000, values)), GAS, cast(Any, {})
         )

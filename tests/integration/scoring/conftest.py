@@ -181,7 +181,7 @@ def _bundle(service: BlobServiceClient, colour: str, *, seed: int, folder: Path)
     gas = load_contract("gas")
     hours = np.arange(30 * 24)
     values = np.random.default_rng(seed).gamma(20, 1.0, len(hours))
-    pipeline = build_pipeline(gas, 0.05).set_params(forest__n_estimators=_TREES)
+    pipeline = build_pipeline(gas, 0.05).set_params(detector__n_estimators=_TREES)
     bundle = save_bundle(folder, pipeline.fit(single_series(hours * _HOUR_US, values)), gas, cast(Any, {}))
     place = f"gas/faulty-{colour}/model"
     client = service.get_blob_client(TRAINING, f"{place}/{bundle.name}")

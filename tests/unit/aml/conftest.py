@@ -7,7 +7,7 @@ from aml.contract import DatasetContract, load_contract
 from aml.forest import Scorer, build_pipeline
 from aml.rows import Rows
 from aml.serving import Service
-from tests.unit.aml.streams import hourly
+from tests.unit.aml.streams import CONTEXT_ROWS, hourly
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,8 @@ def training_rows() -> Rows:
 
 @pytest.fixture(scope="session")
 def pipeline(gas: DatasetContract, training_rows: Rows) -> Pipeline:
-    return build_pipeline(gas, 0.05).fit(training_rows)
+    """With so little context that short streams have more than it."""
+    return build_pipeline(gas.model_copy(update={"context_rows": CONTEXT_ROWS}), 0.05).fit(training_rows)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from aml.rows import Rows, single_series
 
-CONTEXT_ROWS = 23
+CONTEXT_ROWS = 40
+METERS = ("meter 0", "meter 1", "meter 2")
 HOUR_US = 3_600_000_000
 
 _values = st.one_of(
@@ -24,11 +25,11 @@ def streams(draw: st.DrawFn, longest: int = 90) -> Rows:
     steps = draw(st.lists(st.integers(0, 5_000_000_000), min_size=count, max_size=count))
     series = draw(st.lists(st.integers(0, draw(st.integers(0, 2))), min_size=count, max_size=count))
     start = draw(st.integers(-(10**15), 10**16))
-    return Rows(start + np.cumsum(steps), np.array(values), np.array(series))
+    return Rows(start + np.cumsum(steps), np.array(values), np.array(series), METERS)
 
 
 def context_before(rows: Rows, cut: int) -> NDArray[np.intp]:
-    """Positions of the last 23 rows of each series before `cut`: what the function app sends along."""
+    """Positions of the last `CONTEXT_ROWS` rows of each series before `cut`: what the function app sends along."""
     before = [np.flatnonzero(rows.series[:cut] == code)[-CONTEXT_ROWS:] for code in np.unique(rows.series)]
     return np.sort(np.concatenate(before)) if cut else np.zeros(0, dtype=np.intp)
 

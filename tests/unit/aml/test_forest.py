@@ -1,43 +1,51 @@
-"""What is served is what scikit-learn's own pipeline says, to the last bit, for any cut of the rows."""
+"""What is served is what the fitted pipeline says, to the last bit, for any cut of the rows."""
 
 import copy
 from itertools import pairwise
 
 import numpy as np
-import sklearn
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble._iforest import _average_path_length
 from sklearn.pipeline import Pipeline
 
-from aml.forest import Scorer, average_path_length
+from aml.detection.findings import Detections
+from aml.evaluator import average_path_length
+from aml.forest import Scorer
 from aml.rows import Rows, single_series
 from tests.unit.aml.streams import context_before, hourly, streams
 
 
-def test_scores_and_anomalies_equal_scikit_learns(pipeline: Pipeline, training_rows: Rows) -> None:
+def _joined(parts: list[Detections]) -> list[bytes]:
+    names = Detections.__dataclass_fields__
+    return [np.concatenate([getattr(part, name) for part in parts]).tobytes() for name in names]
+
+
+def test_scores_and_anomalies_equal_the_pipelines(pipeline: Pipeline, training_rows: Rows) -> None:
     scorer = Scorer(pipeline)
 
-    scores = scorer.scores(training_rows)
+    found = scorer.detect(training_rows)
 
-    assert scores.tobytes() == (-pipeline.score_samples(training_rows)).tobytes()
-    assert np.array_equal(scorer.anomalies(scores) == 1, pipeline.predict(training_rows) == -1)
-    assert 0 < scorer.anomalies(scores).sum() < len(scores) / 10
+    assert found.score.tobytes() == (-pipeline.score_samples(training_rows)).tobytes()
+    assert np.array_equal(found.anomaly, pipeline.predict(training_rows) == -1)
+    assert np.array_equal(scorer.anomalies(found.score) == 1, found.anomaly)
+    assert found.anomaly.sum() < len(training_rows) / 10
 
 
 def test_a_score_equal_to_the_threshold_is_no_anomaly_as_in_predict(pipeline: Pipeline, training_rows: Rows) -> None:
     tied = copy.deepcopy(pipeline)
-    samples = tied.score_samples(training_rows)
-    forest = tied.named_steps["forest"]
+    scores = -tied.score_samples(training_rows)
+    detector = tied.named_steps["detector"]
 
-    for forest.offset_ in (samples[5], np.nextafter(samples[5], 0), np.nextafter(samples[5], -1)):
-        scorer = Scorer(tied)
-        anomalies = scorer.anomalies(scorer.scores(training_rows))
-        assert np.array_equal(anomalies == 1, tied.predict(training_rows) == -1)
+    for detector.threshold_ in (scores[50], np.nextafter(scores[50], 0), np.nextafter(scores[50], 1)):
+        anomalies = Scorer(tied).detect(training_rows).anomaly
+        assert np.array_equal(anomalies, tied.predict(training_rows) == -1)
+        assert anomalies[50] == (scores[50] > detector.threshold_)
 
 
+@settings(max_examples=60)
 @given(streams(), st.data())
-def test_scores_of_chunks_with_context_join_to_the_scores_of_the_whole(
+def test_what_is_said_of_chunks_with_context_joins_to_what_is_said_of_the_whole(
     pipeline: Pipeline, rows: Rows, data: st.DataObject
 ) -> None:
     scorer = Scorer(pipeline)
@@ -45,23 +53,22 @@ def test_scores_of_chunks_with_context_join_to_the_scores_of_the_whole(
     pieces = []
     for first, last in pairwise(cuts):
         context = context_before(rows, first)
-        chunk = scorer.scores(rows.take(np.r_[context, np.arange(first, last)]))
-        pieces.append(chunk[len(context) :])
+        chunk = scorer.detect(rows.take(np.r_[context, np.arange(first, last)]))
+        pieces.append(chunk.after(len(context)))
 
-    assert np.concatenate(pieces).tobytes() == scorer.scores(rows).tobytes()
+    assert _joined(pieces) == _joined([scorer.detect(rows)])
 
 
 def test_the_size_of_a_batch_does_not_matter(pipeline: Pipeline) -> None:
-    rows = hourly(days=1500, seed=3)
-    features = pipeline[:-1].transform(rows)
+    rows = hourly(days=300, seed=3)
     scorer = Scorer(pipeline)
 
-    whole = scorer.scores_of_features(features)
-    pieces = [scorer.scores_of_features(features[at : at + 997]) for at in range(0, len(rows), 997)]
-    with sklearn.config_context(working_memory=0.1):  # scikit-learn then scores about 1,300 rows at a time
-        chunked = pipeline.named_steps["forest"].score_samples(features)
+    pieces = []
+    for at in range(0, len(rows), 997):
+        context = context_before(rows, at)
+        pieces.append(scorer.detect(rows.take(slice(at - len(context), at + 997))).after(len(context)))
 
-    assert np.concatenate(pieces).tobytes() == whole.tobytes() == (-chunked).tobytes()
+    assert _joined(pieces) == _joined([scorer.detect(rows)])
 
 
 def test_no_rows_have_no_scores(pipeline: Pipeline) -> None:

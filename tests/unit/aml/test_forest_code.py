@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline
 
-import aml.forest
-from aml.forest import Scorer, TreeWalk
+import aml.evaluator
+from aml.evaluator import TreeWalk
+from aml.forest import Scorer
 from aml.forest_tables import CODES, FEATURES, UnsuitableForestError, tabulate
 from aml.rows import Rows
 
@@ -144,7 +145,7 @@ def test_what_cannot_be_compiled_is_walked_and_the_log_says_why(
 
     assert walked.evaluation == "scikit-learn"
     assert walked.scores(training_rows).tobytes() == compiled.scores(training_rows).tobytes()
-    (record,) = caplog.records
+    record, *_ = caplog.records
     assert record.levelno == logging.WARNING
     assert str(failure) in record.getMessage()
 
@@ -197,10 +198,10 @@ def test_an_operator_can_do_without_compiled_code(pipeline: Pipeline, monkeypatc
 
 
 def test_the_probe_meets_thresholds_of_every_feature(pipeline: Pipeline) -> None:
-    trees = TreeWalk(pipeline.named_steps["forest"]).trees
-    probe = aml.forest._probe(trees, 6)
+    trees = TreeWalk(pipeline.named_steps["detector"].forests_[1]).trees
+    probe = aml.evaluator._probe(trees, 8)
 
-    for number in range(6):
+    for number in range(8):
         thresholds = np.concatenate([tree.threshold[tree.feature == number] for tree in trees]).astype(np.float32)
         assert np.isin(probe[:, number], thresholds).mean() > 0.9
 

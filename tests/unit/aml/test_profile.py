@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aml.profile import STRATA, Profile, make_profile, stratum_of
-from aml.rows import Rows
+from aml.rows import Rows, concatenate
 from tests.unit.aml.streams import HOUR_US, hourly
 
 _START = 1_704_067_200_000_000
@@ -111,7 +111,7 @@ def test_stretches_of_the_data_are_as_long_as_the_data_allow(year: Rows) -> None
 
 def test_of_several_series_stretches_of_one_lie_further_away(year: Rows) -> None:
     large = Rows(year.time, year.value * 10, np.ones(len(year), np.int64))
-    both = Rows(*(np.concatenate([getattr(year, name), getattr(large, name)]) for name in ("time", "value", "series")))
+    both = concatenate([year, large])
 
     chance = {(each["series"], each["days"]): each for each in _made(both)["columns"]["VolCorrected"]["chance"]}
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 
+from aml.detection.findings import Kind
 from aml.rows import Rows
 from aml.serving import ARROW, JSON, Service
 from tests.unit.aml.streams import CONTEXT_ROWS, context_before, streams
@@ -76,6 +77,12 @@ def test_arrow_answers_with_the_contracts_columns_and_says_which_model(service: 
     assert [(field.name, field.type) for field in table.schema] == [
         ("anomaly", pa.int64()),
         ("anomaly_score", pa.float64()),
+        ("expected", pa.float64()),
+        ("lower", pa.float64()),
+        ("upper", pa.float64()),
+        ("severity", pa.float64()),
+        ("reason", pa.string()),
+        ("kind", pa.string()),
     ]
     assert table.schema.metadata == {
         b"dropscore.model": b"iforest_gas",
@@ -97,17 +104,24 @@ def test_json_keeps_the_earlier_systems_shape_and_adds_predictions_and_model(
 
     flags = (pipeline.predict(rows) == -1).astype(int).tolist()
     scores = (-pipeline.score_samples(rows)).tolist()
-    predictions = [{"anomaly": a, "anomaly_score": s} for a, s in zip(flags, scores, strict=True)]
+    predictions = answer["predictions"]
+    assert [(row["anomaly"], row["anomaly_score"]) for row in predictions] == list(zip(flags, scores, strict=True))
+    found = service.scorer.detect(rows)
+    for name in ("expected", "lower", "upper", "severity"):
+        assert [row[name] for row in predictions] == getattr(found, name).tolist()
+    assert [Kind[row["kind"].upper()] for row in predictions] == found.kind.tolist()
     assert set(answer) == {"ok", "rows", "preview", "csv_base64", "predictions", "model"}
     assert (answer["ok"], answer["rows"], answer["model"]) == (True, 40, {"name": "iforest_gas", "version": "7"})
-    assert answer["predictions"] == predictions
     assert answer["preview"] == [{**data[i], **predictions[i]} for i in range(10)]
     text = base64.b64decode(answer["csv_base64"]).decode("utf-8")
     read = list(csv.DictReader(io.StringIO(text), delimiter=";"))
-    assert text.splitlines()[0] == "FechaHora;VolCorrected;Serie;note;anomaly;anomaly_score"
+    assert text.splitlines()[0] == (
+        "FechaHora;VolCorrected;Serie;note;anomaly;anomaly_score;expected;lower;upper;severity;reason;kind"
+    )
     assert [(row["note"], float(row["anomaly_score"])) for row in read] == [('a;"b"', score) for score in scores]
 
 
+@settings(max_examples=40)
 @given(streams(longest=60), st.data())
 def test_arrow_and_json_give_the_same_numbers_for_any_chunk_with_its_context(
     service: Service, rows: Rows, data: st.DataObject

@@ -47,10 +47,10 @@ def test_the_job_leaves_a_bundle_its_metrics_and_its_contract(
     assert (metrics["first_time"], metrics["last_time"]) == ("2024-01-01T00:00:00", "2024-01-30T23:00:00")
     assert {rule.metric for rule in gas.gate if not rule.needs_champion} <= metrics.keys()
     assert "champion" not in metrics
-    # the model that is kept is fitted on all rows: a hundredth of them lies beyond its threshold
+    # the model that is kept is fitted on all rows: of those at most a hundredth lies beyond its threshold
     scores = -bundle.pipeline.score_samples(training_rows)
-    assert (scores > metrics["score_threshold"]).sum() == 8
-    assert len(bundle.pipeline.named_steps["forest"].estimators_) == 300
+    assert (scores > metrics["score_threshold"]).sum() <= 8
+    assert [len(forest.estimators_) for forest in bundle.pipeline.named_steps["detector"].forests_] == [100, 100]
 
 
 def test_the_job_leaves_a_profile_of_its_data_beside_the_bundle_and_in_it(trained: Path, training_rows: Rows) -> None:
@@ -120,7 +120,8 @@ def test_contamination_of_the_command_line_goes_before_the_contracts(tmp_path: P
 
     bundle = open_bundle(tmp_path / "bundle.joblib")
     assert bundle.metrics["contamination"] == 0.1
-    assert (bundle.pipeline.predict(training_rows) == -1).mean() == 0.1
+    assert bundle.metrics["score_threshold"] == 1.0  # one in ten
+    assert 0.02 < (bundle.pipeline.predict(training_rows) == -1).mean() < 0.15
 
 
 def _spoilt(rows: Rows, code: str) -> pa.Table:

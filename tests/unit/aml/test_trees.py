@@ -16,7 +16,7 @@ from tests.unit.aml.streams import hourly
 def test_a_forest_over_parts_of_the_columns_scores_as_scikit_learn_does(
     gas: DatasetContract, training_rows: Rows, share: float
 ) -> None:
-    pipeline = build_pipeline(gas, 0.05).set_params(forest__n_estimators=20, forest__max_features=share)
+    pipeline = build_pipeline(gas, 0.05).set_params(detector__n_estimators=20, detector__max_features=share)
     pipeline.fit(training_rows)
     rows = hourly(days=9, seed=3)
 
@@ -29,8 +29,8 @@ def test_a_forest_over_parts_of_the_columns_scores_as_scikit_learn_does(
 
 
 def test_the_nodes_of_a_partial_tree_ask_for_columns_of_the_whole(gas: DatasetContract, training_rows: Rows) -> None:
-    pipeline = build_pipeline(gas, 0.05).set_params(forest__n_estimators=5, forest__max_features=0.5)
-    forest = pipeline.fit(training_rows).named_steps["forest"]
+    pipeline = build_pipeline(gas, 0.05).set_params(detector__n_estimators=5, detector__max_features=0.5)
+    forest = pipeline.fit(training_rows).named_steps["detector"].forests_[0]
 
     for tree, estimator, drawn in zip(trees_of(forest), forest.estimators_, forest.estimators_features_, strict=True):
         inner = tree.children_left >= 0

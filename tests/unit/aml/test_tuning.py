@@ -117,8 +117,8 @@ def test_the_defaults_are_the_pipelines_own(gas: DatasetContract) -> None:
     )().get_params()
 
     assert str(builder(gas, 0.02, {})().get_params()) == str(plain)
-    assert (chosen["forest__n_estimators"], chosen["forest__max_samples"]) == (7, 9)
-    assert (chosen["forest__max_features"], chosen["forest__contamination"]) == (0.5, 0.1)
+    assert (chosen["detector__n_estimators"], chosen["detector__max_samples"]) == (7, 9)
+    assert (chosen["detector__max_features"], chosen["detector__contamination"]) == (0.5, 0.1)
 
 
 def test_a_trial_logs_its_stages_and_leaves_them(gas: DatasetContract, rows: Rows, tmp_path: Path) -> None:
@@ -155,8 +155,9 @@ def test_the_job_trains_with_what_it_found(data: Path, gas: DatasetContract, mon
     monkeypatch.setattr("aml.train.load_contract", lambda name: contract)
     assert not [name for name in trained(data) if name.startswith("parameter_")]
 
-    better = declared(gas, **GRID, objective="score_threshold_holdout")
+    better = declared(gas, **GRID)
     monkeypatch.setattr("aml.train.load_contract", lambda name: better)
+    monkeypatch.setattr("aml.tuning._measured", lambda *about: float(about[-1].get("trees", 0)))
     metrics = trained(data)
 
     best = metrics["tuning"]["best"]
@@ -164,7 +165,7 @@ def test_the_job_trains_with_what_it_found(data: Path, gas: DatasetContract, mon
     assert {f"parameter_{name}": value for name, value in best["parameters"].items()}.items() <= metrics.items()
     bundle = open_bundle(data.parent / "model" / "bundle.joblib")
     assert "tuning" not in bundle.metrics
-    assert len(bundle.pipeline.named_steps["forest"].estimators_) == best["parameters"]["trees"]
+    assert 2 * len(bundle.pipeline.named_steps["detector"].forests_[0].estimators_) == best["parameters"]["trees"]
 
 
 def test_the_job_trains_with_what_it_is_given(data: Path) -> None:

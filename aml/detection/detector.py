@@ -1,0 +1,295 @@
+"""The detector: channels, two isolation forests among them, calibrated one by one and together.
+
+Two steps of a scikit-learn pipeline. `SeasonalSignals` turns `Rows` into `Signals`; what its `fit_transform` returns
+is cross-fitted: each stretch of the training data is seen against a profile that was learnt without it, as rows will
+be that are yet to come. `CalibratedDetector` fits forests and calibration to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.ensemble import IsolationForest
+
+from aml.detection.answers import detections
+from aml.detection.calendar import DAY_US, Calendar
+from aml.detection.channels import CHANNELS, FORESTS, Signals, signals
+from aml.detection.findings import Detections
+from aml.detection.plan import Plan, usual_interval
+from aml.detection.profile import sizes
+from aml.detection.series import Integers, Ordered, fixed
+from aml.detection.shape import Against, Seen, Shape, near_of, usual_of
+from aml.detection.tails import Tail
+from aml.rows import Floats, Rows
+
+_CONTEXT_LEAST = 3
+_FOLDS = 4
+_STRETCH_US = 7 * DAY_US
+_CROSSED_MOST = 150_000
+_LASTING_MOST = 5.0
+_BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
+_ALL = (*CHANNELS, *FORESTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Rows as the detector sees them: in order, against a shape (which is None for cross-fitted rows), and signals."""
+
+    rows: Ordered
+    plan: Plan
+    signals: Signals
+    against: Against | None = None
+
+
+class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no type information
+    """What is usual at each hour of the week, and rows against it."""
+
+    def __init__(self, context_rows: int = 696, timezone: str | None = None, holidays: str | None = None) -> None:
+        self.context_rows = context_rows
+        self.timezone = timezone
+        self.holidays = holidays
+
+    def fit(self, X: Rows, y: None = None) -> Self:
+        self._fit(X)
+        return self
+
+    def fit_transform(self, X: Rows, y: None = None) -> Look:
+        """Learn, and the signals that rows unseen would have: `fit(X).transform(X)` sees smaller residuals.
+
+        Of very many rows, only some series are looked at again.
+        """
+        seen, fold = self._fit(X)
+        if len(X) <= _CROSSED_MOST or len(self.names_) == 1:
+            return self._crossed(seen, fold)
+        count = max(1, int(len(self.names_) * _CROSSED_MOST / len(X)))
+        picked = np.linspace(0, len(self.names_) - 1, count).astype(np.int64)
+        some = X.take(np.sort(seen.rows.order[np.isin(seen.rows.code, picked)]))
+        return SeasonalSignals(**self.get_params())._crossed_alone(some)
+
+    def _crossed_alone(self, X: Rows) -> Look:
+        return self._crossed(*self._fit(X))
+
+    def transform(self, X: Rows) -> Look:
+        rows = Ordered.of(X)
+        against = Against(self._seen(rows, X), self.shape_, self.calendar_)
+        return Look(rows, self.plan_, signals(against), against)
+
+    def _seen(self, rows: Ordered, X: Rows) -> Seen:
+        names = X.names_of(X.series[rows.order[rows.begin == rows.at]])
+        known = {name: code for code, name in enumerate(self.names_)}
+        # Where the training data tell no series apart, whatever is asked about is the one that they hold.
+        other = 0 if self.names_ == ("",) else len(known)
+        code = np.array([known.get(name, other) for name in names], dtype=np.int64)[rows.code]
+        return Seen.of(rows, code, self.sizes_, self.calendar_, self.plan_)
+
+    def _fit(self, X: Rows) -> tuple[Seen, Integers]:
+        if self.context_rows < _CONTEXT_LEAST:
+            raise ValueError(f"the detector needs at least {_CONTEXT_LEAST} rows of context")
+        rows = Ordered.of(X)
+        self.calendar_ = Calendar.of(self.timezone, self.holidays)
+        self.plan_ = Plan(usual_interval(rows.time, rows.code, self.calendar_), self.context_rows)
+        self.names_ = tuple(X.names_of(X.series[rows.order[rows.begin == rows.at]]))
+        self.sizes_ = sizes(rows.value, rows.code, len(self.names_))
+        seen = Seen.of(rows, rows.code, self.sizes_, self.calendar_, self.plan_)
+        fold = _folds(rows)
+        self.depth_ = _depth(seen, self.plan_, fold)
+        self.shape_ = Shape.fit(seen, self.plan_, np.ones(len(rows), dtype=bool), self.depth_)
+        return seen, fold
+
+    def _crossed(self, seen: Seen, fold: Integers) -> Look:
+        parts: list[tuple[NDArray[np.bool_], Signals]] = []
+        for number in range(int(fold.max()) + 1):
+            out = fold == number
+            if out.all():
+                return Look(seen.rows, self.plan_, signals(Against(seen, self.shape_, self.calendar_)))
+            shape = Shape.fit(seen, self.plan_, ~out, self.depth_)
+            parts.append((out, signals(Against(seen, shape, self.calendar_))))
+        first = parts[0][1]
+        whole = Signals(first.statistics.copy(), first.ordinary.copy(), first.levels.copy(), first.residuals.copy())
+        for out, part in parts[1:]:
+            whole.statistics[:, out] = part.statistics[:, out]
+            whole.ordinary[out] = part.ordinary[out]
+            whole.levels[out], whole.residuals[out] = part.levels[out], part.residuals[out]
+        return Look(seen.rows, self.plan_, whole)
+
+
+class Forest(Protocol):
+    """Who evaluates a fitted forest."""
+
+    def scores(self, features: NDArray[np.float32]) -> Floats:
+        """How strange each row is, 0 to 1."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Rarity:
+    """How seldom rows are: of each channel, recalibrated, shape (channels, n), and together."""
+
+    channels: Floats
+    strongest: NDArray[np.intp]
+    score: Floats
+
+
+class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no type information
+    """Channels to one score: minus the decimal logarithm of the share of clean rows that are as strange.
+
+    Args:
+        n_estimators: trees of both forests together.
+        max_samples, max_features, random_state: of each forest, as `IsolationForest` has them.
+        contamination: share of clean rows beyond the threshold.
+        channels: names of those that may speak; None: all.
+        recalibrate: whether fast channels are measured against the rows of the weeks before.
+        lasting: how much of the last day's mean rarity is added: what is a little strange and stays so is then
+            stranger. It finds what labelled series call anomalous better, and single faults worse.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 300,
+        max_samples: int | float | str = "auto",
+        max_features: float = 1.0,
+        contamination: float = 0.01,
+        random_state: int | None = None,
+        channels: Sequence[str] | None = None,
+        recalibrate: bool = True,
+        lasting: float = 0.0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_samples = max_samples
+        self.max_features = max_features
+        self.contamination = contamination
+        self.random_state = random_state
+        self.channels = channels
+        self.recalibrate = recalibrate
+        self.lasting = lasting
+
+    def fit(self, X: Look, y: None = None) -> Self:
+        self.forests_ = [self._forest().fit(inputs) for inputs in (X.signals.levels, X.signals.residuals)]
+        statistics = self._statistics(X, self._plain_forests())
+        self.tails_ = [
+            Tail.fit(line, max(1.0, channel.memory * X.plan.day), channel.unit)
+            for channel, line in zip(_ALL, statistics, strict=True)
+        ]
+        self.together_ = Tail.fit(self._lasting(X, self._rarities(X, statistics).max(axis=0)))
+        self.threshold_ = threshold_of(self.contamination)
+        self.ordinary_ = float(np.quantile(X.signals.ordinary, 1 - self.contamination))
+        return self
+
+    def rarity(self, X: Look, forests: Sequence[Forest]) -> Rarity:
+        """Args:
+        forests: evaluate `forests_`, in their order.
+        """
+        channels = self._rarities(X, self._statistics(X, forests))
+        strongest = channels.argmax(axis=0)
+        return Rarity(channels, strongest, self.together_.of(self._lasting(X, channels[strongest, X.rows.at])))
+
+    def detect(self, X: Look, forests: Sequence[Forest]) -> Detections:
+        """What is said of each row, in the order of the rows that were given."""
+        if X.against is None:
+            raise ValueError("cross-fitted rows are there to be learnt from")
+        found = self.rarity(X, forests)
+        return detections(X.against, found.strongest, found.score, self.threshold_, self.ordinary_)
+
+    def score_samples(self, X: Look) -> Floats:
+        """Minus the score, in the order of the rows that were given."""
+        score = np.empty(len(X.rows))
+        score[X.rows.order] = -np.round(self.rarity(X, self._plain_forests()).score, 6)
+        return score
+
+    def decision_function(self, X: Look) -> Floats:
+        return self.score_samples(X) + self.threshold_
+
+    def predict(self, X: Look) -> NDArray[np.int64]:
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _lasting(self, X: Look, rarest: Floats) -> Floats:
+        """The strongest channel's rarity and, where that is wanted, some of its mean over the last day."""
+        if not self.lasting:
+            return rarest
+        return rarest + self.lasting * X.rows.mean(fixed(np.minimum(rarest, _LASTING_MOST)), X.plan.day)
+
+    def _forest(self) -> IsolationForest:
+        return IsolationForest(
+            n_estimators=max(1, -(-self.n_estimators // 2)),
+            max_samples=self.max_samples,
+            max_features=self.max_features,
+            random_state=self.random_state,
+        )
+
+    def _plain_forests(self) -> list[Forest]:
+        return [_Plain(forest) for forest in self.forests_]
+
+    def _statistics(self, X: Look, forests: Sequence[Forest]) -> Floats:
+        by_forest = [forests[0].scores(X.signals.levels), forests[1].scores(X.signals.residuals)]
+        return np.vstack([X.signals.statistics, *by_forest])
+
+    def _rarities(self, X: Look, statistics: Floats) -> Floats:
+        out = np.zeros(statistics.shape)
+        for number, (channel, tail) in enumerate(zip(_ALL, self.tails_, strict=True)):
+            if self.channels is not None and channel.name not in self.channels:
+                continue
+            found = tail.of(statistics[number])
+            if channel.fast and self.recalibrate:
+                found = found / _heat(X.rows, found, X.plan)
+            out[number] = found
+        return out
+
+
+def threshold_of(contamination: float) -> float:
+    """The score beyond which this share of clean rows lies."""
+    return float(-np.log10(contamination))
+
+
+@dataclass(frozen=True)
+class _Plain:
+    forest: Any
+
+    def scores(self, features: NDArray[np.float32]) -> Floats:
+        found: Floats = -self.forest.score_samples(features)
+        return found
+
+
+_MEAN = 0.4339  # of min(rarity, 3) where rarity is calibrated: (1 - 10^-3) / ln 10
+_IMAGINED = 48.0
+
+
+def _heat(rows: Ordered, rarity: Floats, plan: Plan) -> Floats:
+    """How many times as rare as they should be the rows before seem: the scale of the exponential distribution that
+    calibrated rarities have, estimated from recent ones; at least 1."""
+    if not plan.recent:
+        return np.ones(len(rows))
+    sums = fixed(np.minimum(rarity, 3.0))
+    count = rows.count(plan.recent, plan.day)
+    total = rows.total(sums, plan.recent, plan.day)
+    heat: Floats = np.maximum((total / _MEAN + _IMAGINED) / (count + _IMAGINED), 1.0)
+    return heat
+
+
+def _folds(rows: Ordered) -> Integers:
+    """Which fold each row belongs to: stretches of time taken in turn, so that each fold has every season."""
+    first, last = int(rows.time.min()), int(rows.time.max()) + 1
+    stretches = max(2 * _FOLDS, (last - first) // _STRETCH_US // _FOLDS * _FOLDS)
+    width = max(1, -(-(last - first) // stretches))
+    return (rows.time - first) // width % _FOLDS
+
+
+def _depth(seen: Seen, plan: Plan, fold: Integers) -> int:
+    """How fine a profile these data support: the coarsest that is nearly as good as any on rows not learnt from."""
+    left = []
+    for depth in (0, 1, 2):
+        total = 0.0
+        for number in range(int(fold.max()) + 1):
+            out = fold == number
+            if out.all() or not out.any():
+                return 0
+            near = near_of(seen, usual_of(seen, plan, ~out, depth), plan)
+            total += float(np.minimum(np.abs(near[out]), 4.0).sum())
+        left.append(total)
+    if left[2] < _BETTER * min(left[:2]):
+        return 2
+    return 1 if left[1] < _BETTER * left[0] else 0

@@ -1,0 +1,169 @@
+"""What the detector says of meters: kinds, numbers, and that it depends on a row and its context alone."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline
+
+from aml.contract import DatasetContract
+from aml.detection.findings import Detections, Kind
+from aml.forest import Scorer, build_pipeline
+from aml.rows import Rows, Times, apart, single_series
+from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
+
+_MONDAY = 1_704_067_200_000_000
+_DAYS = 100
+
+
+def meter(days: int, seed: int, size: float = 10.0, begin: int = 0) -> Rows:
+    """Hourly volumes: a wave each day, quiet Sundays, noise of a tenth."""
+    hours = begin + np.arange(days * 24)
+    wave = 1.5 + np.sin((hours % 24 - 9) / 24 * 2 * np.pi)
+    wave = np.where(hours // 24 % 7 == 6, 0.5, wave)
+    noise = np.random.default_rng([seed, begin]).lognormal(0, 0.1, len(hours))
+    return single_series(_MONDAY + hours * HOUR_US, size * wave * noise)
+
+
+@pytest.fixture(scope="module")
+def scorer(gas: DatasetContract) -> Scorer:
+    contract = gas.model_copy(update={"holidays": None})
+    return Scorer(build_pipeline(contract, 0.01).fit(meter(_DAYS, 1)))
+
+
+@pytest.fixture(scope="module")
+def many(gas: DatasetContract) -> Pipeline:
+    """Two meters by name, and little context."""
+    rows = apart([meter(21, 1), meter(21, 2, size=500.0)])
+    named = Rows(rows.time, rows.value, rows.series, METERS[:2])
+    small = gas.model_copy(update={"context_rows": CONTEXT_ROWS})
+    return build_pipeline(small, 0.02).set_params(detector__n_estimators=10).fit(named)
+
+
+def said(scorer: Scorer, change: dict[int, float] | None = None, time: Times | None = None) -> Detections:
+    """Of the last three weeks of the next months, with some values changed; positions count from the end."""
+    later = meter(50, 1, begin=_DAYS * 24)
+    value = later.value.copy()
+    for at, new in (change or {}).items():
+        value[at] = new
+    return scorer.detect(Rows(later.time if time is None else time, value, later.series)).after(29 * 24)
+
+
+def test_few_clean_rows_that_were_never_seen_are_flagged(scorer: Scorer) -> None:
+    found = said(scorer)
+
+    assert found.anomaly.mean() < 0.03
+    assert ((found.kind == Kind.NONE) == ~found.anomaly).all()
+    assert ((found.severity > 0) == found.anomaly).all()
+    clean = meter(50, 1, begin=_DAYS * 24).value[29 * 24 :]
+    inside = (found.lower <= clean) & (clean <= found.upper)
+    assert inside.mean() > 0.9
+    assert np.median(np.abs(found.expected / clean - 1)) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "hours"),
+    [
+        ({-5: 200.0}, Kind.HIGH, 0.0),
+        ({-5: -3.0}, Kind.NEGATIVE, 0.0),
+        (dict.fromkeys(range(-8, 0), 0.0), Kind.ZERO, 8.0),
+        (dict.fromkeys(range(-8, 0), 12.5), Kind.STUCK, 8.0),
+    ],
+)
+def test_faults_are_found_and_called_by_their_kind(
+    scorer: Scorer, change: dict[int, float], kind: Kind, hours: float
+) -> None:
+    found = said(scorer, change)
+
+    last = max(change)
+    assert found.anomaly[last]
+    assert (Kind(int(found.kind[last])), found.hours[last]) == (kind, hours)
+    if kind in (Kind.HIGH, Kind.NEGATIVE):
+        assert not found.lower[last] <= change[last] <= found.upper[last]
+
+
+def test_missing_and_repeated_rows_are_found_by_their_times(scorer: Scorer) -> None:
+    time = meter(50, 1, begin=_DAYS * 24).time
+    late, twice = time.copy(), time.copy()
+    late[-10:] += 3 * HOUR_US
+    twice[-10] = twice[-11]
+
+    missing, repeated = said(scorer, time=late), said(scorer, time=twice)
+
+    assert (Kind(int(missing.kind[-10])), missing.hours[-10]) == (Kind.GAP, 3.0)
+    assert Kind(int(repeated.kind[-10])) == Kind.DUPLICATE
+
+
+def test_the_change_of_the_clock_makes_neither_gaps_nor_duplicates(scorer: Scorer) -> None:
+    """On the last Sundays of March and October 2024, by the wall clock of Madrid."""
+    for day, hours in (("2024-03-31", [0, 1, 3, 4, 5]), ("2024-10-27", [0, 1, 2, 2, 3, 4])):
+        begin = int(np.datetime64(day, "us").astype(np.int64))
+        time = np.r_[begin - np.arange(700, 0, -1) * HOUR_US, begin + np.array(hours) * HOUR_US]
+        value = meter(31, 3).value[: len(time)]
+
+        found = scorer.detect(single_series(time, value))
+
+        assert not np.isin(found.kind, (Kind.GAP, Kind.DUPLICATE)).any()
+
+
+def test_a_meter_that_was_not_seen_is_judged_by_its_own_context(many: Pipeline) -> None:
+    scorer = Scorer(many)
+    rows = meter(14, 7, size=90_000.0)
+    named = Rows(rows.time, rows.value, rows.series, ("another",))
+
+    found = scorer.detect(named)
+
+    assert np.isnan(found.expected[0])
+    assert np.isfinite(found.expected[1:]).all()
+    assert 0.2 < np.median(found.expected[48:] / rows.value[48:]) < 5
+
+
+def test_each_meter_finds_its_own_profile_again(many: Pipeline) -> None:
+    rows = meter(14, 9, size=500.0)
+
+    own = Scorer(many).detect(Rows(rows.time, rows.value, rows.series, (METERS[1],)))
+    others = Scorer(many).detect(Rows(rows.time, rows.value, rows.series, (METERS[0],)))
+
+    assert own.anomaly.mean() < 0.2 < others.anomaly.mean()
+
+
+@settings(max_examples=50)
+@given(streams(longest=120), st.data())
+def test_nothing_that_is_said_depends_on_how_rows_are_cut(many: Pipeline, rows: Rows, data: st.DataObject) -> None:
+    """Two meters that were seen and one that was not."""
+    scorer = Scorer(many)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=2)) | {0, len(rows)})
+
+    whole, pieces = scorer.detect(rows), []
+    for first, last in pairwise(cuts):
+        context = context_before(rows, first)
+        pieces.append(scorer.detect(rows.take(np.r_[context, np.arange(first, last)])).after(len(context)))
+
+    for name in Detections.__dataclass_fields__:
+        joined = np.concatenate([getattr(piece, name) for piece in pieces])
+        assert joined.tobytes() == getattr(whole, name).tobytes(), name
+    assert np.isfinite(whole.score).all()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        single_series(_MONDAY + np.arange(336) * HOUR_US, np.full(336, 5.0)),
+        single_series(_MONDAY + np.arange(336) * HOUR_US, np.zeros(336)),
+        single_series(_MONDAY + np.arange(336) * HOUR_US, np.random.default_rng(0).normal(0, 3, 336)),
+        single_series(_MONDAY + np.arange(4000) * HOUR_US // 60, np.random.default_rng(1).gamma(2, 1, 4000)),
+        single_series(_MONDAY + np.arange(400) * HOUR_US * 24, np.random.default_rng(2).gamma(9, 1, 400)),
+        single_series(_MONDAY + np.cumsum(np.random.default_rng(3).integers(1, 9, 900)) * HOUR_US, np.arange(900.0)),
+    ],
+    ids=["constant", "zeros", "negative", "minutes", "days", "irregular"],
+)
+def test_any_series_can_be_learnt_and_is_not_alarming_to_itself(gas: DatasetContract, rows: Rows) -> None:
+    pipeline = build_pipeline(gas, 0.01).set_params(detector__n_estimators=10).fit(rows)
+
+    found = Scorer(pipeline).detect(rows)
+
+    assert found.anomaly.mean() < 0.05
+    assert np.isfinite(found.score).all()
+    assert np.isfinite(found.expected).all()
