@@ -21,12 +21,14 @@ class LabelledResult:
     Attributes:
         rankings: of each file with anomalies after its training rows.
         raw: the detector's own scores.
-        alarms: the same as one reads them: each file's scores as tail probabilities among those seen before (those of
-            the training rows first), and one alarm per episode. Done alike to every detector.
+        episodes: the same with one alarm per episode.
+        alarms: each file's scores as tail probabilities among those seen before (those of the training rows first), and
+            one alarm per episode. Done alike to every detector.
     """
 
     rankings: list[Ranking] = field(default_factory=list)
     raw: list[ScoredFile] = field(default_factory=list)
+    episodes: list[ScoredFile] = field(default_factory=list)
     alarms: list[ScoredFile] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
 
@@ -39,9 +41,9 @@ class LabelledResult:
         ]
 
     @property
-    def nab(self) -> tuple[float, float]:
-        """NAB's score of the detector's own scores, and of its alarms."""
-        return nab_score(self.raw).score, nab_score(self.alarms).score
+    def nab(self) -> tuple[float, float, float]:
+        """NAB's score of the detector's own scores, of one alarm per episode of them, and of recalibrated alarms."""
+        return nab_score(self.raw).score, nab_score(self.episodes).score, nab_score(self.alarms).score
 
 
 def run_labelled(make: Make, files: Sequence[LabelledSeries], *, refit: bool) -> LabelledResult:
@@ -53,8 +55,11 @@ def run_labelled(make: Make, files: Sequence[LabelledSeries], *, refit: bool) ->
         area = ranking(file.labels[first:], scores[first:])
         if area is not None:
             result.rankings.append(area)
-        alarms = one_alarm_per_episode(file.rows.time, tail_probability(scores, first))
-        result.alarms.append(ScoredFile(alarms, file.windows))
         # who is still being trained raises no alarm
-        result.raw.append(ScoredFile(np.where(np.arange(len(scores)) < first, scores.min(), scores), file.windows))
+        raised = np.where(np.arange(len(scores)) < first, scores.min(), scores) - scores.min()
+        times = file.rows.time
+        result.raw.append(ScoredFile(raised, file.windows))
+        result.episodes.append(ScoredFile(one_alarm_per_episode(times, raised), file.windows))
+        alarms = one_alarm_per_episode(times, tail_probability(scores, first))
+        result.alarms.append(ScoredFile(alarms, file.windows))
     return result

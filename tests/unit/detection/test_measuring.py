@@ -120,7 +120,7 @@ def test_labelled_files_are_judged_after_their_training_rows() -> None:
     assert perfect.areas[:2] == [1.0, 1.0]
     assert min(perfect.nab) == pytest.approx(100.0)
     assert blind.areas[0] == 0.5
-    assert blind.nab == (0.0, 0.0)
+    assert blind.nab == (0.0, 0.0, 0.0)
     assert len(run_labelled(lambda _: Nothing(), LABELLED, refit=False).rankings) == 1
 
 
