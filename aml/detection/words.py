@@ -28,6 +28,8 @@ _HOLIDAY = 7
 _FAR_ABOVE = 99.0
 """A change beyond this says more of the past, which was next to nothing, than of the present."""
 
+_LONGEST_HOURS = 1e10
+"""More than there are between any two times."""
 _TIMES_FROM, _TIMES_TO = 1.5, 1000.0
 """From here a ratio is said as "3.1 times", below as "32 % above", and beyond as "more than 1000 times"."""
 
@@ -152,8 +154,10 @@ class _Row:
         more, less, times, far, other = self.phrases.share
         if self.change >= _FAR_ABOVE:
             return far.format(past=self.past)
-        percent = round(100 * abs(self.change)) if math.isfinite(self.change) else 0
-        if percent == 0 or self.change < -_TIMES_TO:
+        if not self.change >= -_TIMES_TO:
+            return other.format(past=self.past)
+        percent = round(100 * abs(self.change))
+        if percent == 0:
             return other.format(past=self.past)
         if self.change < 0:
             return less.format(percent=percent, past=self.past)
@@ -245,7 +249,7 @@ def _gap(row: _Row) -> str:
         return say.gap_unknown
     if row.interval <= 0:
         return say.gap_long.format(lasting=lasting)
-    number = round(row.hours * _HOUR_US / row.interval)
+    number = round(min(row.hours, _LONGEST_HOURS) * _HOUR_US / row.interval)
     if number == 0:
         return say.gap_unknown
     if number > 1 and row.interval < _DAY_US <= row.hours * _HOUR_US:

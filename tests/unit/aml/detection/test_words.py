@@ -355,6 +355,13 @@ def test_no_rows_have_no_words() -> None:
     assert reasons(detections([]), np.zeros(0, np.int64), np.zeros(0), HOUR, "es").tolist() == []
 
 
+@pytest.mark.parametrize(("kind", "hours", "change"), [(Kind.GAP, 5e298, 0.0), (Kind.LEAK, 0.0, -1.8e306)])
+def test_numbers_beyond_all_sense_have_words_too(kind: Kind, hours: float, change: float) -> None:
+    found = detections([kind], hours=[hours], change=[change])
+
+    assert reasons(found, np.zeros(1, np.int64), np.ones(1), HOUR, "en")[0]
+
+
 def test_each_row_may_have_its_own_interval() -> None:
     found = detections([Kind.GAP, Kind.GAP], hours=[24.0, 24.0])
 
