@@ -27,11 +27,10 @@ from aml.detection.shape import Against, Seen, Shape, near_of, usual_of
 from aml.detection.tails import Tail
 from aml.rows import Floats, Rows
 
-_CONTEXT_LEAST = 3
+_CONTEXT_LEAST = 8
 _FOLDS = 4
 _STRETCH_US = 7 * DAY_US
 _CROSSED_MOST = 150_000
-_LASTING_MOST = 5.0
 _BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
 _ALL = (*CHANNELS, *FORESTS)
 
@@ -144,8 +143,9 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         contamination: share of clean rows beyond the threshold.
         channels: names of those that may speak; None: all.
         recalibrate: whether fast channels are measured against the rows of the weeks before.
-        lasting: how much of the last day's mean rarity is added: what is a little strange and stays so is then
-            stranger. It finds what labelled series call anomalous better, and single faults worse.
+        together: how much of the sum of all channels' rarities is added to the largest.
+        lasting: what a row's score is multiplied by where it is no higher than all of the day before: what goes on
+            was said when it began. 1: nothing is taken off.
     """
 
     def __init__(
@@ -157,7 +157,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         random_state: int | None = None,
         channels: Sequence[str] | None = None,
         recalibrate: bool = True,
-        lasting: float = 0.0,
+        together: float = 0.1,
+        lasting: float = 0.6,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
@@ -166,6 +167,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.random_state = random_state
         self.channels = channels
         self.recalibrate = recalibrate
+        self.together = together
         self.lasting = lasting
 
     def fit(self, X: Look, y: None = None) -> Self:
@@ -175,7 +177,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             Tail.fit(line, max(1.0, channel.memory * X.plan.day), channel.unit)
             for channel, line in zip(_ALL, statistics, strict=True)
         ]
-        self.together_ = Tail.fit(self._lasting(X, self._rarities(X, statistics).max(axis=0)))
+        self.together_ = Tail.fit(self._news(X, self._rarities(X, statistics)))
         self.threshold_ = threshold_of(self.contamination)
         self.ordinary_ = float(np.quantile(X.signals.ordinary, 1 - self.contamination))
         return self
@@ -185,8 +187,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         forests: evaluate `forests_`, in their order.
         """
         channels = self._rarities(X, self._statistics(X, forests))
-        strongest = channels.argmax(axis=0)
-        return Rarity(channels, strongest, self.together_.of(self._lasting(X, channels[strongest, X.rows.at])))
+        strongest = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], channels.argmax(axis=0))
+        return Rarity(channels, strongest, self.together_.of(self._news(X, channels)))
 
     def detect(self, X: Look, forests: Sequence[Forest]) -> Detections:
         """What is said of each row, in the order of the rows that were given."""
@@ -207,11 +209,14 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def predict(self, X: Look) -> NDArray[np.int64]:
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _lasting(self, X: Look, rarest: Floats) -> Floats:
-        """The strongest channel's rarity and, where that is wanted, some of its mean over the last day."""
-        if not self.lasting:
-            return rarest
-        return rarest + self.lasting * X.rows.mean(fixed(np.minimum(rarest, _LASTING_MOST)), X.plan.day)
+    def _news(self, X: Look, channels: Floats) -> Floats:
+        """The strongest channel and some of all, less where nothing new is said; above all others what rules found."""
+        found = _tamed(channels).max(axis=0)
+        for channel in channels:  # one by one: the same bits for any number of rows
+            found = found + self.together * np.minimum(channel, _SUMMED_MOST)
+        highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
+        found = np.where(found > highest, found, self.lasting * found)
+        return np.where(_ruled(channels), np.maximum(found, _RULED), found)
 
     def _forest(self) -> IsolationForest:
         return IsolationForest(
@@ -252,6 +257,24 @@ class _Plain:
     def scores(self, features: NDArray[np.float32]) -> Floats:
         found: Floats = -self.forest.score_samples(features)
         return found
+
+
+_RULES = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("gap", "duplicate")])
+_TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
+_SUMMED_MOST = 3.0
+_RULED_LEAST, _RULED = 2.5, 6.0
+
+
+def _ruled(channels: Floats) -> NDArray[np.bool_]:
+    """Where a rule on the times speaks of what the training data hardly have."""
+    found: NDArray[np.bool_] = channels[_RULES].max(axis=0) > _RULED_LEAST
+    return found
+
+
+def _tamed(rarity: Floats) -> Floats:
+    beyond = np.maximum(rarity - _TAME_RARITY, 0.0)
+    tamed: Floats = np.minimum(rarity, _TAME_RARITY) + 0.5 * np.log1p(beyond)
+    return tamed
 
 
 _MEAN = 0.4339  # of min(rarity, 3) where rarity is calibrated: (1 - 10^-3) / ln 10

@@ -10,6 +10,9 @@ from aml.detection.calendar import DAY_US, Calendar
 from aml.detection.hours import HOUR_US, elapsed
 from aml.rows import Codes, Times
 
+_DAYS_LEAST = 7  # there must be room for so many days, or there is no day in the windows
+_PARTS = 18
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -30,11 +33,12 @@ class Plan:
     def day(self) -> int:
         """Rows of a day, or as many as there is room for; of a week where a row is a day or longer."""
         rows = 7 if self.interval * 2 > DAY_US else round(DAY_US / self.interval)
-        return max(1, min(rows, self.context // 6))
+        return max(1, rows if rows * _DAYS_LEAST <= self.context else min(rows, self.context // _PARTS))
 
     @property
     def week(self) -> int:
-        return min(7 * self.day, self.context // 4)
+        """Rows of a week, or of as many days as there is room for."""
+        return min(7, max(1, self.context // self.day // 4)) * self.day
 
     @property
     def own(self) -> int:
@@ -42,19 +46,24 @@ class Plan:
         return self.day
 
     @property
+    def news(self) -> int:
+        """Rows before a row that tell whether it says something new."""
+        return self.day
+
+    @property
     def weeks(self) -> int:
         """Rows that the quietest hours and the level of the last day are compared with; they end a day before."""
-        return max(1, self.context - self.own - 4 * self.day - self.week)
+        return max(1, self.context - self.own - 4 * self.day - self.week - self.news)
 
     @property
     def recent(self) -> int:
         """Rows on which channels are recalibrated; they end a day before."""
-        return max(0, self.context - self.own - 2 * self.week - 4 * self.day - 1)
+        return max(0, self.context - self.own - 2 * self.week - 4 * self.day - self.news - 1)
 
     @property
     def run(self) -> int:
         """The longest run of equal values that is told from longer ones."""
-        return max(1, self.context - 1)
+        return max(1, self.context - self.news - 1)
 
     @property
     def lags(self) -> tuple[int, ...]:
