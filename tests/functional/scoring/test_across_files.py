@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
 from random import Random
-from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,23 +14,17 @@ from hypothesis import strategies as st
 from shared.naming import INCOMING, RUNS, STATE
 from shared.runs import Run
 from tests.fakes.endpoint import FakeEndpoint, refusal
-from tests.fakes.model import small_model
-from tests.functional.scoring.world import GAS, Row, World, hourly, rows_of, table
+from tests.functional.scoring.narrow import narrow_endpoint
+from tests.functional.scoring.world import Row, World, hourly, rows_of, table
 
-_NARROW = GAS.model_copy(update={"context_rows": 23})
-"""A day less an hour: so that a late file reaches into the next one, and no further."""
-_LOADERS = [f"shared.scoring.{module}.load_contract" for module in ("files", "distribution", "revisions")]
 _ANY_SPEED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 _DAYS = [hourly(24, start=24 * day) for day in range(6)]
 
 
 @pytest.fixture(scope="module")
 def running_endpoint() -> Iterator[FakeEndpoint]:
-    """A model of so much context, and an app that knows it."""
-    with ExitStack() as stack:
-        for loader in _LOADERS:
-            stack.enter_context(mock.patch(loader, return_value=_NARROW))
-        yield stack.enter_context(FakeEndpoint(*small_model(contract=_NARROW)).running())
+    with narrow_endpoint() as endpoint:
+        yield endpoint
 
 
 def _settle(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -20,11 +21,18 @@ from tests.fakes.endpoint import (
     without_arrow,
     wrapped,
 )
+from tests.functional.scoring.narrow import narrow_endpoint
 from tests.functional.scoring.world import Row, World, hourly, rows_of, table
 
 _SLOW = settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+
+
+@pytest.fixture(scope="module")
+def running_endpoint() -> Iterator[FakeEndpoint]:
+    with narrow_endpoint() as endpoint:
+        yield endpoint
 
 
 def _several_meters() -> list[Row]:

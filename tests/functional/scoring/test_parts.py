@@ -18,12 +18,19 @@ from shared.runs import Run
 from shared.storage import BlobInfo
 from tests.fakes.endpoint import FakeEndpoint, poisoned_by
 from tests.functional.drift.profiles import leave, louder
+from tests.functional.scoring.narrow import narrow_endpoint
 from tests.functional.scoring.world import Row, World, hourly, table
 
 _SCORED, _REJECTED = "gas/x_scored.csv", "gas/x_rejected.csv"
 _POISON = "-1,25"
 _ROW = 28
 """About so many bytes has a row of the generated files."""
+
+
+@pytest.fixture(scope="module")
+def running_endpoint() -> Iterator[FakeEndpoint]:
+    with narrow_endpoint() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(autouse=True)

@@ -21,12 +21,19 @@ from shared.storage import BlobInfo, BlobStore
 from tests.fakes.endpoint import DEPLOYMENT, FakeEndpoint, Received, Reply, poisoned_by, refusal
 from tests.fakes.frail import Frail, KilledError
 from tests.fakes.model import MODEL
+from tests.functional.scoring.narrow import narrow_endpoint
 from tests.functional.scoring.world import Row, World, app_over, hourly, settings, table
 
 _SCORED, _REJECTED, _REPORT = "gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_report.html"
 _POISON = "-1,25"
 _CHANGES = {"score_rows_per_request": 5, "score_requests_in_flight": 2, "score_split_bytes": 260}
 _DONE = ("completed", "failed", "superseded")
+
+
+@pytest.fixture(scope="module")
+def running_endpoint() -> Iterator[FakeEndpoint]:
+    with narrow_endpoint() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(autouse=True)

@@ -21,12 +21,19 @@ from shared.storage import BlobInfo, BlobStore
 from tests.fakes.endpoint import FakeEndpoint, Received, Reply, poisoned_by
 from tests.fakes.frail import Frail, KilledError
 from tests.fakes.model import MODEL
+from tests.functional.scoring.narrow import narrow_endpoint
 from tests.functional.scoring.world import Row, World, app_over, hourly, rows_of, settings, table
 
 _ROWS = 71
 _POISON = "-1,25"
 _SCORED, _REJECTED, _REPORT = "gas/x_scored.csv", "gas/x_rejected.csv", "gas/x_report.html"
 _PER_BATCH = 10
+
+
+@pytest.fixture(scope="module")
+def running_endpoint() -> Iterator[FakeEndpoint]:
+    with narrow_endpoint() as endpoint:
+        yield endpoint
 
 
 def _rows(shuffled: bool) -> list[Row]:
