@@ -244,7 +244,9 @@ def test_the_earlier_systems_endpoint_scores_too(endpoint: FakeEndpoint) -> None
     run = world.score("gas/x.csv", _FILE)
 
     assert run.state == "completed", run.error
-    assert {tuple(row[2:]) for row in rows_of(world.result("gas/x_scored.csv"))} == {("0", "", "")}
+    scored = world.result("gas/x_scored.csv")
+    assert scored.splitlines()[0].count(b";") == 9, "every column, though there is nothing to put into most of them"
+    assert {tuple(row[2:]) for row in rows_of(scored)} == {("0", *[""] * 7)}
     assert world.manifest(run)["requests"]["wire"] == "json"
     assert json.loads(endpoint.received[1].body)["data"][0]["FechaHora"] == "2026-03-02 00:00:00"
 
@@ -262,7 +264,8 @@ def test_rows_without_any_prediction_are_errors(world: World, endpoint: FakeEndp
 
     assert run.counts is not None
     assert (run.counts["scored"], run.counts["errors"]) == (29, 1)
-    assert rows_of(world.result("gas/x_scored.csv"))[1][4] == "The endpoint gave no prediction for this row."
+    row = rows_of(world.result("gas/x_scored.csv"))[1]
+    assert row[2:] == [*[""] * 7, "The endpoint gave no prediction for this row."]
 
 
 def test_two_files_that_are_there_never_replace_each_others_results(world: World) -> None:
