@@ -89,9 +89,12 @@ def test_every_row_of_a_file_comes_back_verbatim_and_in_order(service: Service) 
     manifest = json.loads(service.drops.read("results/gas/early_manifest.json"))
 
     assert [{name: row[name] for name in given[0]} for row in scored] == given
-    assert list(scored[0]) == ["FechaHora", "VolCorrected", "anomaly", "anomaly_score", "error"]
+    answers = ["anomaly", "anomaly_score", "expected", "lower", "upper", "severity", "reason", "error"]
+    assert list(scored[0]) == ["FechaHora", "VolCorrected", *answers]
     assert {row["anomaly"] for row in scored} <= {"0", "1"}
-    assert all(0 < float(row["anomaly_score"]) < 1 and not row["error"] for row in scored)
+    assert all(float(row["anomaly_score"]) >= 0 and not row["error"] for row in scored)
+    assert all(float(row["lower"]) <= float(row["expected"]) <= float(row["upper"]) for row in scored)
+    assert all((row["anomaly"] == "1") == bool(row["reason"]) == (float(row["severity"]) > 0) for row in scored)
     assert manifest["counts"]["rows"] == manifest["counts"]["scored"] == len(given)
     assert manifest["model"]["name"] == "iforest_gas"
     # the profile that the training job left was found, and says that the file is what was to be expected
