@@ -35,6 +35,10 @@ SHOWN = 200
 UNKNOWN = "unknown"
 """Kind of an event of which the model does not say one."""
 
+VAGUE = frozenset({UNKNOWN, "pattern", "shifted"})
+"""Kinds that say that each value is possible and their course is not: so it is for a day after anything that has been
+found more exactly, and then that is what the event is."""
+
 _FAR = GAP_ROWS + 1
 _LARGEST = 1e290
 """Sums of values that are bounded like this stay finite."""
@@ -50,8 +54,8 @@ class Event:
 
     Attributes:
         rows: how many of its rows are flagged; the sums are over these.
-        severity, score, peak, kind, reason: of its most severe row; of equals the higher score or the later, which
-            knows best how long it has lasted.
+        severity, score, peak, kind, reason: of its most telling row: the most severe of those whose kind is not in
+            `VAGUE`, or of all; of equals the higher score or the later, which knows best how long it has lasted.
         seen: the values' sum.
         excess: the sum of value less expected value, over those of the rows that have one; empty where none has.
     """
@@ -70,7 +74,7 @@ class Event:
 
     def then(self, later: Event) -> Event:
         """This event and one behind it as one."""
-        worst = later if (later.severity, later.score) >= (self.severity, self.score) else self
+        worst = later if later.telling() >= self.telling() else self
         return replace(
             worst,
             start=self.start,
@@ -79,6 +83,10 @@ class Event:
             seen=exact_sum([*self.seen, *later.seen]),
             excess=exact_sum([*self.excess, *later.excess]),
         )
+
+    def telling(self) -> tuple[bool, float, float]:
+        """How much its row that speaks tells, against that of another part of the same event."""
+        return self.kind not in VAGUE, self.severity, self.score
 
     def rank(self) -> tuple[Any, ...]:
         """Orders events: the most severe first, then by time and series."""
@@ -369,10 +377,7 @@ class _Facts:
 
     def event(self, series: str | None, low: int, high: int) -> Event:
         """These rows as one event."""
-        worst = low
-        for row in range(low + 1, high):
-            if (self.severity[row], self.score[row]) >= (self.severity[worst], self.score[worst]):
-                worst = row
+        worst = max(range(low, high), key=lambda row: (*self._telling(row), row))
         return Event(
             series,
             self.time[low],
@@ -381,8 +386,14 @@ class _Facts:
             self.severity[worst],
             self.score[worst],
             self.time[worst],
-            self.kind[worst] if self.kind[worst] not in ("", "none") else UNKNOWN,
+            self._kind(worst),
             self.reason[worst],
             exact_sum(self.value[low:high]),
             exact_sum([each for each in self.excess[low:high] if each == each]),
         )
+
+    def _kind(self, row: int) -> str:
+        return self.kind[row] if self.kind[row] not in ("", "none") else UNKNOWN
+
+    def _telling(self, row: int) -> tuple[bool, float, float]:
+        return self._kind(row) not in VAGUE, self.severity[row], self.score[row]

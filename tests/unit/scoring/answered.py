@@ -91,7 +91,7 @@ def many_readings(draw: st.DrawFn) -> list[Reading]:
             draw(_VALUES),
             draw(_VALUES | st.just(NAN)),
             draw(st.sampled_from([0.0, 0.25, 0.5, 1.0])),
-            draw(st.sampled_from(["leak", "stuck", "none", ""])),
+            draw(st.sampled_from(["leak", "stuck", "pattern", "none", ""])),
             hour,
         )
         for hour in range(draw(st.integers(0, 40)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from typing import Any
@@ -121,6 +122,15 @@ def test_only_the_most_severe_are_shown_and_all_are_counted() -> None:
     assert len(events.closed) < 4 * SHOWN
 
 
+def test_an_event_is_an_odd_course_only_where_nothing_else_was_found() -> None:
+    odd = [Reading("north", 1, severity=0.9, kind=kind, hour=hour) for hour, kind in enumerate(("shifted", "pattern"))]
+
+    alone, among = (_events(rows).for_manifest() for rows in (odd, [*odd, replace(odd[0], kind="stuck", severity=0.2)]))
+
+    assert [(event["kind"], event["severity"]) for event in alone["items"]] == [("pattern", 0.9)]
+    assert [(event["kind"], event["severity"]) for event in among["items"]] == [("stuck", 0.2)]
+
+
 def _by_hand(readings: list[Reading]) -> list[dict[str, Any]]:
     """The events of a whole table, as the rule says it and with exact fractions."""
     found: list[dict[str, Any]] = []
@@ -140,7 +150,8 @@ def _by_hand(readings: list[Reading]) -> list[dict[str, Any]]:
 
 def _told(episode: list[tuple[int, Reading]]) -> dict[str, Any]:
     rows = [row for _, row in episode]
-    worst = max(reversed(rows), key=lambda row: row.severity)
+    vague = ("pattern", "shifted", "none", "")
+    worst = max(reversed(rows), key=lambda row: (row.kind not in vague, row.severity))
     known = [Fraction(row.value - row.expected) for row in rows if row.expected == row.expected]
     return {
         "series": worst.meter,
