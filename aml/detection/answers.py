@@ -18,13 +18,11 @@ _DIGITS = 6
 _CHANGE_MOST = 1000.0
 
 
-def detections(
-    against: Against, strongest: NDArray[np.intp], score: Floats, threshold: float, band: float
-) -> Detections:
+def detections(against: Against, speaker: NDArray[np.intp], score: Floats, threshold: float, band: float) -> Detections:
     """What is said of rows, in the order in which they were given.
 
     Args:
-        strongest: which channel found each row strangest; in order of series and time, as `against`.
+        speaker: which channel says what each row is; in order of series and time, as `against`.
         score: minus the decimal logarithm of the tail probability.
         threshold: a score above it is an anomaly.
         band: half the width of the range that is nothing strange, in standard deviations.
@@ -41,7 +39,7 @@ def detections(
     positive = ~against.at(against.shape.negative).astype(bool)
     for name in ("expected", "lower"):
         value[name] = np.where(positive, np.maximum(value[name], 0.0), value[name])
-    kind = np.where(seen.bent >= centre, _ABOVE[strongest], _BELOW[strongest])
+    kind = np.where(seen.bent >= centre, _ABOVE[speaker], _BELOW[speaker])
     sized = (kind == Kind.HIGH) | (kind == Kind.LOW)
     kind = np.where(sized & (rows.value < 0) & positive, Kind.NEGATIVE, kind)
     kind = np.where(flagged, kind, Kind.NONE).astype(np.int8)

@@ -40,6 +40,16 @@ class Channel:
 
 
 CHANNELS = (
+    # In the order in which they speak for a row that several find too strange: what is counted, what is slow, what is
+    # seen of the value itself, and the course of a day, which everything else disturbs too.
+    Channel("stuck", Kind.STUCK, Kind.STUCK, fast=False, unit=1.0),
+    Channel("zero", Kind.ZERO, Kind.ZERO, fast=False, unit=1.0),
+    # A row that is missing, or there twice, where that never was so, is as rare as one in 10,000.
+    Channel("gap", Kind.GAP, Kind.GAP, fast=False, unit=0.25),
+    Channel("duplicate", Kind.DUPLICATE, Kind.DUPLICATE, fast=False, unit=0.25),
+    Channel("leak", Kind.LEAK, Kind.LEAK, fast=False, memory=2),
+    Channel("step", Kind.LEVEL, Kind.LEVEL, fast=False, memory=2),
+    Channel("drift", Kind.DRIFT, Kind.DRIFT, fast=False, memory=7),
     Channel("high", Kind.HIGH, Kind.HIGH),
     Channel("low", Kind.LOW, Kind.LOW),
     Channel("far", Kind.HIGH, Kind.LOW),
@@ -48,19 +58,11 @@ CHANNELS = (
     Channel("surprise", Kind.HIGH, Kind.LOW),
     Channel("hours", Kind.HIGH, Kind.LOW, memory=0.1),
     Channel("half_day", Kind.LEVEL, Kind.LEVEL, memory=0.5),
-    Channel("course", Kind.PATTERN, Kind.PATTERN, memory=1),
-    Channel("weekday", Kind.PATTERN, Kind.PATTERN, memory=1),
     Channel("clock", Kind.SHIFTED, Kind.SHIFTED, memory=1),
+    Channel("weekday", Kind.PATTERN, Kind.PATTERN, memory=1),
+    Channel("course", Kind.PATTERN, Kind.PATTERN, memory=1),
     Channel("components", Kind.PATTERN, Kind.PATTERN, memory=1),
     Channel("remainder", Kind.PATTERN, Kind.PATTERN, memory=1),
-    Channel("stuck", Kind.STUCK, Kind.STUCK, fast=False, unit=1.0),
-    Channel("zero", Kind.ZERO, Kind.ZERO, fast=False, unit=1.0),
-    Channel("leak", Kind.LEAK, Kind.LEAK, fast=False, memory=2),
-    Channel("step", Kind.LEVEL, Kind.LEVEL, fast=False, memory=2),
-    Channel("drift", Kind.DRIFT, Kind.DRIFT, fast=False, memory=7),
-    # A row that is missing, or there twice, where that never was so, is as rare as one in 10,000.
-    Channel("gap", Kind.GAP, Kind.GAP, fast=False, unit=0.25),
-    Channel("duplicate", Kind.DUPLICATE, Kind.DUPLICATE, fast=False, unit=0.25),
 )
 FORESTS = (
     Channel("forest_levels", Kind.HIGH, Kind.LOW),

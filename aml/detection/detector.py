@@ -130,7 +130,7 @@ class Rarity:
     """How seldom rows are: of each channel, recalibrated, shape (channels, n), and together."""
 
     channels: Floats
-    strongest: NDArray[np.intp]
+    speaker: NDArray[np.intp]
     score: Floats
 
 
@@ -187,15 +187,18 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         forests: evaluate `forests_`, in their order.
         """
         channels = self._rarities(X, self._statistics(X, forests))
-        strongest = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], channels.argmax(axis=0))
-        return Rarity(channels, strongest, self.together_.of(self._news(X, channels)))
+        # Beyond what makes an alarm alone, all are sure enough: the first of them says what it is.
+        sure = self.together_.value_at(self.threshold_) / (1.0 + self.together)
+        first = np.minimum(channels, sure).argmax(axis=0)
+        speaker = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
+        return Rarity(channels, speaker, self.together_.of(self._news(X, channels)))
 
     def detect(self, X: Look, forests: Sequence[Forest]) -> Detections:
         """What is said of each row, in the order of the rows that were given."""
         if X.against is None:
             raise ValueError("cross-fitted rows are there to be learnt from")
         found = self.rarity(X, forests)
-        return detections(X.against, found.strongest, found.score, self.threshold_, self.ordinary_)
+        return detections(X.against, found.speaker, found.score, self.threshold_, self.ordinary_)
 
     def score_samples(self, X: Look) -> Floats:
         """Minus the score, in the order of the rows that were given."""
