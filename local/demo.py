@@ -3,15 +3,14 @@ dataset is rejected, and a better one takes over."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,13 @@ _POLL_SECONDS = 0.2
 _HURRY = {"RECONCILE_SCHEDULE": "* * * * * *"}
 _SEED = 20261101
 _TRAINING_DAYS = 365
-_SCORED_DAYS = 14
+_SCORED_DAYS = 30
+_NOISE = 0.12
 _FIRST_SCORED_DAY = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
 _UNREADABLE = (40,)
+_HOUR = timedelta(hours=1)
 _AGAINST = re.compile(r", (below|above|more than) |could not be measured$")
-_LINES_SHOWN = 6
-_FLAGGED_SHOWN = 8
-_HOURS_LOOKED_BACK = 24
+_LINES_SHOWN = 4
 _METRICS_SHOWN = ("alert_rate", "recall", "detection")
 _DATASET = "gas/consumption.csv"
 _FILE = "gas/november.csv"
@@ -109,10 +108,12 @@ class _Demo:
         self._cloud = cloud
         self._story = story
         self._blobs = BlobServiceClient.from_connection_string(cloud.connection_string)
-        clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED)  # noqa: DTZ001 - as above
+        clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED, noise=_NOISE)  # noqa: DTZ001 - as above
         self._clean = clean
         self._training = clean[: _TRAINING_DAYS * 24]
         self._scored = with_faults(clean[_TRAINING_DAYS * 24 :])
+        for row in _UNREADABLE:
+            self._scored[row] = replace(self._scored[row], fault="unreadable reading")
 
     def play(self) -> None:
         """From the drop of the first dataset to the second model."""
@@ -195,11 +196,11 @@ class _Demo:
         print("\nresults/gas/november_scored.csv begins:")
         for line in scored.splitlines()[:_LINES_SHOWN]:
             print(f"  {line}")
-        rows = list(csv.DictReader(io.StringIO(scored), delimiter=";"))
-        print(f"\n{flagged_table(rows, self._scored)}")
-        counts = ", ".join(f"{name} {number}" for name, number in run["counts"].items())
         manifest = json.loads((folder / "november_manifest.json").read_text(encoding="utf-8"))
+        print(f"\n{found(manifest['events'], self._scored)}")
+        counts = ", ".join(f"{name} {number}" for name, number in run["counts"].items())
         print(f"\nIts manifest counts: {counts}. Drift: {manifest['drift']['verdict']}.")
+        print(f"The page for a person: {folder / 'november_report.html'}")
 
 
 def describe(step: dict[str, Any], run: dict[str, Any]) -> str:
@@ -241,28 +242,23 @@ def judged(name: str, run: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def flagged_table(rows: Sequence[Mapping[str, str]], readings: Sequence[Reading]) -> str:
-    """The first rows that were flagged beside what was really done to them, and how many of the faults were hit."""
-    flagged = [row for row, scored in enumerate(rows) if scored["anomaly"] == "1"]
-    lines = [f"Flagged: {len(flagged)} of {len(rows)} rows; on the right, what the generator had done to them"]
-    for row in flagged[:_FLAGGED_SHOWN]:
-        values = rows[row]
-        line = f"  {values['Fecha_Hora']}  {values['Caudal_m3h']:>9}  score {float(values['anomaly_score']):.3f}"
-        lines.append(f"{line}  {_cause(readings, row)}".rstrip())
-    if len(flagged) > _FLAGGED_SHOWN:
-        lines.append(f"  … and {len(flagged) - _FLAGGED_SHOWN} more")
+def found(events: Mapping[str, Any], readings: Sequence[Reading]) -> str:
+    """The events of a manifest in its own words, beside what was really done to their rows, and how many of the faults
+    were hit."""
     faults = {reading.fault for reading in readings if reading.fault}
-    hit = {readings[row].fault for row in flagged} & faults
-    lines.append(f"Faults hit: {len(hit)} of {len(faults)} ({', '.join(sorted(hit)) or 'none'}).")
+    hit: set[str] = set()
+    lines = ["Found; on the right, what the generator had done:"]
+    for event in events["items"]:
+        begin, end = (datetime.fromisoformat(event[name]) for name in ("start", "end"))
+        since = begin - _HOUR if event["kind"] == "gap" else begin  # the row that is missing comes before
+        causes = dict.fromkeys(each.fault for each in readings if since <= each.time <= end and each.fault)
+        hit |= causes.keys()
+        volume = "" if (excess := event["volume"]["excess"]) is None else f"{excess:+,.0f} m³"
+        span = f"{begin:%d/%m %H:%M} to {end:%d/%m %H:%M}"
+        lines.append(f"  {span}  {event['kind']:<10} {volume:>12}  {', '.join(causes) or 'false alarm'}")
+        lines.append(f"    {event['reason']}")
+    lines.append(f"Faults found: {len(hit)} of {len(faults)} ({', '.join(sorted(hit)) or 'none'}).")
     return "\n".join(lines)
-
-
-def _cause(readings: Sequence[Reading], row: int) -> str:
-    """The fault of the row, or of the day before it: the model's features look back that far."""
-    if readings[row].fault:
-        return readings[row].fault
-    before = [reading.fault for reading in readings[max(0, row - _HOURS_LOOKED_BACK) : row] if reading.fault]
-    return f"after the {before[-1]}" if before else "false alarm"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ _MEAN = 400.0
 _WEEKEND = 0.82
 _WINTER_SWING = 0.55
 _COLDEST_DAY = 20
+_LEAK = 90.0  # cubic metres an hour
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Reading:
     fault: str = ""
 
 
-def hourly_gas(start: datetime, days: int, seed: int) -> list[Reading]:
-    """That many days of clean hourly readings: season, week, time of day, slow weather and noise."""
+def hourly_gas(start: datetime, days: int, seed: int, *, noise: float = 0.03) -> list[Reading]:
+    """That many days of clean hourly readings: season, week, time of day, slow weather and noise (a share)."""
     chance = random.Random(seed)
     weather = 0.0
     readings = []
@@ -39,24 +40,25 @@ def hourly_gas(start: datetime, days: int, seed: int) -> list[Reading]:
         weather = 0.98 * weather + chance.gauss(0, 0.015)
         season = 1 + _WINTER_SWING * math.cos(2 * math.pi * (time.timetuple().tm_yday - _COLDEST_DAY) / 365.25)
         week = _WEEKEND if time.weekday() >= 5 else 1.0
-        volume = _MEAN * season * week * _DAY[time.hour] * (1 + weather) * (1 + chance.gauss(0, 0.03))
+        volume = _MEAN * season * week * _DAY[time.hour] * (1 + weather) * (1 + chance.gauss(0, noise))
         readings.append(Reading(time, round(volume, 2)))
     return readings
 
 
 def with_faults(readings: Sequence[Reading]) -> list[Reading]:
-    """The readings with a burst pipe, a stuck meter and a leak in them; needs twelve days or more."""
+    """The readings with a burst pipe, a stuck meter and a leak in them; needs twenty-four days or more."""
     changed = list(readings)
 
-    def change(first: int, hours: int, fault: str, volume: float | None = None, factor: float = 1.0) -> None:
+    def change(day: int, hour: int, hours: int, fault: str, how: Callable[[float], float]) -> None:
+        first = 24 * (day - 1) + hour
         for row in range(first, first + hours):
-            value = changed[row].volume * factor if volume is None else volume
-            changed[row] = Reading(changed[row].time, round(value, 2), fault)
+            changed[row] = Reading(changed[row].time, round(how(changed[row].volume), 2), fault)
 
-    change(62, 3, "burst pipe", factor=4.0)
-    # stuck at the evening's peak
-    change(139, 24, "stuck meter", volume=readings[139].volume)
-    change(250, 24, "leak", factor=1.8)
+    change(3, 14, 3, "burst pipe", lambda volume: 3 * volume)
+    evening = changed[24 * 7 + 18].volume
+    change(8, 18, 14, "stuck meter", lambda _: evening)
+    # what is lost does not depend on the time of day, and only nights are so quiet that it shows
+    change(20, 0, 5 * 24, "leak", lambda volume: volume + _LEAK)
     return changed
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aml.contract import GateRule
-from local.demo import describe, flagged_table, judged, why
+from local.demo import describe, found, judged, why
 from local.sample_data import Reading, hourly_gas, in_litres, plain_csv, spanish_csv, with_faults
 from shared.retraining.gate import judge, recorded
 
@@ -23,12 +23,13 @@ def test_the_sample_is_the_same_for_the_same_seed_and_looks_like_gas() -> None:
 
 
 def test_faults_change_their_rows_only_and_are_remembered() -> None:
-    clean = hourly_gas(_START, 14, seed=7)
+    clean = hourly_gas(_START, 30, seed=7)
     faulty = with_faults(clean)
 
     changed = [row for row in range(len(clean)) if clean[row].volume != faulty[row].volume]
     assert {faulty[row].fault for row in changed} == {"burst pipe", "stuck meter", "leak"}
     assert all(faulty[row].fault for row in changed)
+    assert sum(bool(reading.fault) for reading in faulty) == 3 + 14 + 5 * 24
 
 
 def test_the_two_files_say_the_same_in_two_dialects() -> None:
@@ -40,16 +41,24 @@ def test_the_two_files_say_the_same_in_two_dialects() -> None:
     )
 
 
-def test_flagged_rows_are_set_beside_what_was_done_to_them() -> None:
-    readings = [Reading(_START, 1.0), Reading(_START, 9.0, "leak"), Reading(_START, 1.0, "burst pipe")]
-    row = {"Fecha_Hora": "01/11/2026 00:00", "Caudal_m3h": "9,00", "anomaly_score": "0.7"}
-    rows = [{**row, "anomaly": "1"}, {**row, "anomaly": "1"}, {**row, "anomaly": "0", "anomaly_score": ""}]
+def test_events_are_set_beside_what_was_done_to_them() -> None:
+    hours = [_START + timedelta(hours=hour) for hour in range(4)]
+    readings = [
+        Reading(time, 1.0, fault) for time, fault in zip(hours, ("", "leak", "leak", "burst pipe"), strict=True)
+    ]
+    event = {"kind": "leak", "reason": "posible fuga", "volume": {"seen": 9.0, "excess": 1234.5}}
+    events = [
+        {**event, "start": "2026-11-01 00:00:00", "end": "2026-11-01 00:00:00", "volume": {"seen": 1, "excess": None}},
+        {**event, "start": "2026-11-01 01:00:00", "end": "2026-11-01 02:00:00"},
+    ]
 
-    assert flagged_table(rows, readings).splitlines() == [
-        "Flagged: 2 of 3 rows; on the right, what the generator had done to them",
-        "  01/11/2026 00:00       9,00  score 0.700  false alarm",
-        "  01/11/2026 00:00       9,00  score 0.700  leak",
-        "Faults hit: 1 of 2 (leak).",
+    assert found({"items": events}, readings).splitlines() == [
+        "Found; on the right, what the generator had done:",
+        "  01/11 00:00 to 01/11 00:00  leak                     false alarm",
+        "    posible fuga",
+        "  01/11 01:00 to 01/11 02:00  leak          +1,234 m³  leak",
+        "    posible fuga",
+        "Faults found: 1 of 2 (leak).",
     ]
 
 
