@@ -219,7 +219,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             found = found + self.together * np.minimum(channel, _SUMMED_MOST)
         highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
         found = np.where(found > highest, found, self.lasting * found)
-        return np.where(_ruled(channels), np.maximum(found, _RULED), found)
+        score: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
+        return score
 
     def _forest(self) -> IsolationForest:
         return IsolationForest(
