@@ -136,7 +136,7 @@ def _table(seconds: Seconds, beside: str) -> Iterator[str]:
 
 
 def _cold_start(folder: Path, rows: Rows, environment: Mapping[str, str]) -> float:
-    body = _request(rows.take(slice(0, 100)))
+    body = _request(rows.take(slice(0, _CONTEXT_ROWS + 100)))
     began = time.perf_counter()
     with server(folder / "model", environment) as url, requests.Session() as session:
         _ask(session, url, body)
