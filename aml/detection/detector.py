@@ -8,7 +8,7 @@ be that are yet to come. `CalibratedDetector` fits forests and calibration to th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ from aml.rows import Floats, Rows
 
 _CONTEXT_LEAST = 8
 _FOLDS = 4
+_GROUPS = 3
 _STRETCH_US = 7 * DAY_US
 _CROSSED_MOST = 150_000
 _BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
@@ -37,12 +38,25 @@ _ALL = (*CHANNELS, *FORESTS)
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Rows as the detector sees them: in order, against a shape (which is None for cross-fitted rows), and signals."""
+    """Rows as the detector sees them: in order, against a shape (which is None for cross-fitted rows), and signals.
+
+    Attributes:
+        strangers: the same meters, each as one sees it who has learnt others; of cross-fitted rows only.
+    """
 
     rows: Ordered
     plan: Plan
     signals: Signals
     against: Against | None = None
+    strangers: Sequence[Look] = ()
+
+    @property
+    def strange(self) -> NDArray[np.bool_]:
+        """Which rows are of series that the training data do not have."""
+        if self.against is None:
+            return np.zeros(len(self.rows), dtype=bool)
+        cells = self.against.seen.cells
+        return cells.code >= cells.series
 
 
 class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no type information
@@ -64,14 +78,28 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
         """
         seen, fold = self._fit(X)
         if len(X) <= _CROSSED_MOST or len(self.names_) == 1:
-            return self._crossed(seen, fold)
+            return replace(self._crossed(seen, fold), strangers=self._strangers(X))
         count = max(1, int(len(self.names_) * _CROSSED_MOST / len(X)))
         picked = np.linspace(0, len(self.names_) - 1, count).astype(np.int64)
         some = X.take(np.sort(seen.rows.order[np.isin(seen.rows.code, picked)]))
         return SeasonalSignals(**self.get_params())._crossed_alone(some)
 
     def _crossed_alone(self, X: Rows) -> Look:
-        return self._crossed(*self._fit(X))
+        return replace(self._crossed(*self._fit(X)), strangers=self._strangers(X))
+
+    def _strangers(self, X: Rows) -> list[Look]:
+        """Each series against what the others teach; nothing where there is but one."""
+        if len(self.names_) == 1:
+            return []
+        looks = []
+        code = np.unique(X.series, return_inverse=True)[1]
+        groups = min(_GROUPS, len(self.names_))
+        for group in range(groups):
+            out = code % groups == group
+            others = SeasonalSignals(**self.get_params())
+            others._fit(X.take(np.flatnonzero(~out)))
+            looks.append(others.transform(X.take(np.flatnonzero(out))))
+        return looks
 
     def transform(self, X: Rows) -> Look:
         rows = Ordered.of(X)
@@ -178,6 +206,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             for channel, line in zip(_ALL, statistics, strict=True)
         ]
         self.together_ = Tail.fit(self._news(X, self._rarities(X, statistics)))
+        self.strange_ = self._strange_tail(X.strangers)
         self.threshold_ = threshold_of(self.contamination)
         self.ordinary_ = float(np.quantile(X.signals.ordinary, 1 - self.contamination))
         return self
@@ -191,7 +220,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         sure = self.together_.value_at(self.threshold_) / (1.0 + self.together)
         first = np.minimum(channels, sure).argmax(axis=0)
         speaker = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
-        return Rarity(channels, speaker, self.together_.of(self._news(X, channels)))
+        return Rarity(channels, speaker, self._score(X, self._news(X, channels)))
 
     def detect(self, X: Look, forests: Sequence[Forest]) -> Detections:
         """What is said of each row, in the order of the rows that were given."""
@@ -219,8 +248,24 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             found = found + self.together * np.minimum(channel, _SUMMED_MOST)
         highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
         found = np.where(found > highest, found, self.lasting * found)
-        score: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
-        return score
+        ruled: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
+        return ruled
+
+    def _strange_tail(self, looks: Sequence[Look]) -> Tail | None:
+        """The last calibration, of series that were not learnt from: they are strange more often."""
+        forests = self._plain_forests()
+        found = [self._news(look, self._rarities(look, self._statistics(look, forests))) for look in looks]
+        return Tail.fit(np.concatenate(found)) if found else None
+
+    def _score(self, X: Look, found: Floats) -> Floats:
+        score: Floats = self.together_.of(found)
+        strange = X.strange
+        if not strange.any():
+            return score
+        if self.strange_ is None:
+            return score / np.where(strange, _MARGIN, 1.0)
+        careful: Floats = np.where(strange, np.minimum(self.strange_.of(found), score), score)
+        return careful
 
     def _forest(self) -> IsolationForest:
         return IsolationForest(
@@ -264,9 +309,10 @@ class _Plain:
 
 
 _RULES = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("gap", "duplicate")])
+_MARGIN = 1.5  # of what was learnt from one series alone, for any other
 _TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
 _SUMMED_MOST = 3.0
-_RULED_LEAST, _RULED = 2.5, 6.0
+_RULED_LEAST, _RULED = 2.0, 6.0
 
 
 def _ruled(channels: Floats) -> NDArray[np.bool_]:

@@ -10,9 +10,6 @@ from aml.detection.calendar import DAY_US, Calendar
 from aml.detection.hours import HOUR_US, elapsed
 from aml.rows import Codes, Times
 
-_DAYS_LEAST = 7  # there must be room for so many days, or there is no day in the windows
-_PARTS = 18
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,12 +30,11 @@ class Plan:
     def day(self) -> int:
         """Rows of a day, or as many as there is room for; of a week where a row is a day or longer."""
         rows = 7 if self.interval * 2 > DAY_US else round(DAY_US / self.interval)
-        return max(1, rows if rows * _DAYS_LEAST <= self.context else min(rows, self.context // _PARTS))
+        return max(1, min(rows, self.context // 7))
 
     @property
     def week(self) -> int:
-        """Rows of a week, or of as many days as there is room for."""
-        return min(7, max(1, self.context // self.day // 4)) * self.day
+        return min(7 * self.day, self.context // 4)
 
     @property
     def own(self) -> int:

@@ -84,6 +84,14 @@ def test_faults_are_found_and_called_by_their_kind(
         assert not found.lower[last] <= change[last] <= found.upper[last]
 
 
+def test_what_goes_on_was_said_when_it_began(scorer: Scorer) -> None:
+    """A value a hundred times too large, and the same for two days: the rows after the first are less of a novelty."""
+    found = said(scorer, {-48 + at: 1500.0 + at % 2 for at in range(48)})
+
+    assert found.score[-48] > 1.2 * np.median(found.score[-36:])
+    assert found.anomaly[-48]
+
+
 def test_missing_and_repeated_rows_are_found_by_their_times(scorer: Scorer) -> None:
     time = meter(50, 1, begin=_DAYS * 24).time
     late, twice = time.copy(), time.copy()
@@ -118,6 +126,7 @@ def test_a_meter_that_was_not_seen_is_judged_by_its_own_context(many: Pipeline) 
     assert np.isnan(found.expected[0])
     assert np.isfinite(found.expected[1:]).all()
     assert 0.2 < np.median(found.expected[48:] / rows.value[48:]) < 5
+    assert found.anomaly.mean() < 0.05
 
 
 def test_each_meter_finds_its_own_profile_again(many: Pipeline) -> None:
