@@ -148,14 +148,14 @@ def _plotted(about: Reported, worst: list[Event], say: Labels) -> dict[str, Any]
 
 def _listed(events: Events, say: Labels) -> dict[str, Any]:
     """The table of all series, those with the most severe events first."""
-    ordered = sorted(events.series.items(), key=lambda each: (-each[1].severity, -each[1].flagged, each[0] or ""))
+    ordered = sorted(events.series.items(), key=lambda each: (-each[1].highest, -each[1].flagged, each[0] or ""))
     listed = [
         {
             "name": name if name is not None else say("single"),
             "rows": say.count(each.rows),
             "flagged": say.count(each.flagged),
             "events": say.count(each.count),
-            "severity": say.number(each.severity, 3) if each.count else "",
+            "severity": say.number(each.highest, 3) if each.count else "",
         }
         for name, each in ordered[:_SERIES_LISTED]
     ]

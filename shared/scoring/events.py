@@ -116,7 +116,7 @@ class SeriesSoFar:
 
     Attributes:
         events: those counted so far, without `first` and `last`.
-        severity: of its most severe event among all.
+        severity: of the most severe of those.
         lead, trail: rows before its first and behind its last event, at most `_FAR`; all its rows where it has none.
         first, last: its first event, and its last where that is another one.
     """
@@ -134,6 +134,11 @@ class SeriesSoFar:
     def count(self) -> int:
         """How many events it has."""
         return self.events + (self.first is not None) + (self.last is not None)
+
+    @property
+    def highest(self) -> float:
+        """The severity of its most severe event."""
+        return max(self.severity, *(each.severity for each in (self.first, self.last) if each is not None), 0.0)
 
     def then(self, later: SeriesSoFar, close: Callable[[Event], None]) -> SeriesSoFar:
         """This piece and the one behind it as one; events that cannot go on any more are closed."""
@@ -154,6 +159,7 @@ class SeriesSoFar:
         chain = [*([self.first] if self.last else []), *parts, *([later.last] if later.last else [])]
         for event in chain[1:-1]:
             close(event)
+            both.severity = max(both.severity, event.severity)
         both.events += max(0, len(chain) - 2)
         both.first, both.last = chain[0], chain[-1] if len(chain) > 1 else None
         return both
@@ -323,7 +329,7 @@ def _piece(
         rows=rows,
         flagged=high - low,
         events=max(0, len(events) - 2),
-        severity=max(event.severity for event in events),
+        severity=max((event.severity for event in events[1:-1]), default=0.0),
         lead=min(_FAR, places[low] - start),
         trail=min(_FAR, end - 1 - places[high - 1]),
         first=events[0],

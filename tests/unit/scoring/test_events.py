@@ -131,6 +131,14 @@ def test_an_event_is_an_odd_course_only_where_nothing_else_was_found() -> None:
     assert [(event["kind"], event["severity"]) for event in among["items"]] == [("stuck", 0.2)]
 
 
+def test_a_series_is_as_severe_as_its_events_wherever_they_are_cut() -> None:
+    readings = [Reading("north", 1, 2.0, 1.0, 0.25, "pattern", 0), Reading("north", 1, 2.0, 1.0, 0.0, "leak", 1)]
+
+    whole, cut = _events(readings), _events(readings[:1], readings[1:])
+
+    assert whole.series["north"].highest == cut.series["north"].highest == whole.most_severe()[0].severity
+
+
 def _by_hand(readings: list[Reading]) -> list[dict[str, Any]]:
     """The events of a whole table, as the rule says it and with exact fractions."""
     found: list[dict[str, Any]] = []
