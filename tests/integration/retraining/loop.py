@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
@@ -21,9 +20,9 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
 from aml.bundle import save_bundle
+from aml.columns import rows_from_table
 from aml.contract import load_contract
 from aml.forest import build_pipeline
-from aml.rows import single_series
 from local.sample_data import hourly_gas, plain_csv
 from shared.composition import App
 from shared.naming import DATASETS, INCOMING, TRAINING, run_id
@@ -145,12 +144,10 @@ class Loop:
         return self.app.runs.create(run.entered(State.REGISTERED, self.clock()))[0].run
 
     def _leave_bundle(self, place: str, broken: bool) -> None:
-        hours = np.arange(30 * 24)
-        values = np.random.default_rng(1).gamma(20, 1.0, len(hours))
+        # The meter that is dropped: a challenger of it is not refused for what the champion has never seen.
+        rows = rows_from_table(table(days=30), GAS).rows
         pipeline = build_pipeline(GAS, 0.05).set_params(detector__n_estimators=_TREES)
-        bundle = save_bundle(
-            self._folder, pipeline.fit(single_series(hours * 3_600_000_000, values)), GAS, cast(Any, {})
-        )
+        bundle = save_bundle(self._folder, pipeline.fit(rows), GAS, cast(Any, {}))
         data = b"no bundle" if broken else bundle.read_bytes()
         self.blobs.put(TRAINING, f"{place}/model/{bundle.name}", data)
         self.blobs.put(TRAINING, f"{place}/sample.arrow", write_table(table(days=2)))
