@@ -89,6 +89,7 @@ def test_wrong_units_look_good_on_their_own_rows_and_fail_on_the_champions(
     assert float(litres.metrics["detection"]) > 0.5
     assert compared["reference_alert_rate"] > 0.03 > compared["champion"]["reference_alert_rate"]
     assert compared["reference_recall"] < compared["champion"]["reference_recall"] - 0.25
+    assert compared["reference_detection"] < compared["champion"]["reference_detection"] - 0.2
 
 
 def test_a_champion_whose_rows_were_not_kept_is_compared_on_the_challengers_alone(
