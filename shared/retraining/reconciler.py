@@ -229,8 +229,9 @@ class Retraining(Stage):
         except Exception as error:
             if not over and not isinstance(error, GiveUpError):
                 raise
+            known = isinstance(error, DropscoreError)
             where = error.where if isinstance(error, DropscoreError) else {}
-            _log.warning("run %s leaves something behind: %s", held.run.id, error, extra=where)
+            _log.warning("run %s leaves something behind: %s", held.run.id, error, extra=where, exc_info=not known)
             done = True
         return self._ended(held, held.run) if done or over else None
 
