@@ -1,0 +1,22 @@
+"""What the HTTP doors answer: requests in plain values, replies in plain values, errors as problem+json (RFC 9457)."""
+
+from shared.api.health import health
+from shared.api.records import dataset, datasets, run, runs
+from shared.api.replies import Reply, Request, problem
+from shared.api.scoring import score
+from shared.api.training import activate, models, train
+
+__all__ = [
+    "Reply",
+    "Request",
+    "activate",
+    "dataset",
+    "datasets",
+    "health",
+    "models",
+    "problem",
+    "run",
+    "runs",
+    "score",
+    "train",
+]
