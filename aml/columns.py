@@ -98,8 +98,9 @@ def parse_number(value: object) -> float:
 def rows_from_columns(columns: Mapping[str, Sequence[object]], contract: DatasetContract, count: int) -> Parsed:
     """Rows from Python values, one sequence of `count` values per canonical name; optional columns may be missing."""
     reader = _Reader(contract)
-    time = np.array(reader.each(contract.time, columns[contract.time], parse_time, 0), dtype=np.int64)
-    value = np.array(reader.each(contract.value, columns[contract.value], parse_number, 0.0), dtype=np.float64)
+    time = np.array(reader.each(contract.time_column, columns[contract.time_column], parse_time, 0), dtype=np.int64)
+    name = contract.value_column
+    value = np.array(reader.each(name, columns[name], parse_number, 0.0), dtype=np.float64)
     names = columns.get(contract.series) if contract.series is not None else None
     if names is not None:
         reader.categories(pa.array(["" if name is None else str(name) for name in names], pa.string()))
@@ -119,8 +120,8 @@ def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
     series = np.zeros(table.num_rows, dtype=np.int64)
     called: tuple[str, ...] = ("",)
     try:
-        time = reader.times(contract.time, table.column(found[contract.time]))
-        value = reader.numbers(contract.value, table.column(found[contract.value]))
+        time = reader.times(contract.time_column, table.column(found[contract.time_column]))
+        value = reader.numbers(contract.value_column, table.column(found[contract.value_column]))
         if contract.series in found:
             names = table.column(found[contract.series]).cast(pa.string()).fill_null("")
             reader.categories(names)
@@ -183,7 +184,7 @@ class _Reader:
             self._mark(column.name, ~np.asarray(known.to_numpy(zero_copy_only=False)), "is none of its categories")
 
     def done(self, time: Times, value: Floats, series: Codes, names: tuple[str, ...]) -> Parsed:
-        column = self.contract.column(self.contract.value)
+        column = self.contract.column(self.contract.value_column)
         self._bounds(column, value)
         return Parsed(Rows(time, value, series, names), self.problems)
 

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         table = read_table(arguments.data)
         parsed = rows_from_table(table, contract)
         rows = usable_rows(parsed, contract)
-        contamination = arguments.contamination or contract.contamination
+        contamination = arguments.contamination or contract.contamination or 0.0
         unusable = unusable_share(table, parsed)
         tracker = Tracker.of(os.environ)
         chosen = choose(rows, contract, contamination, arguments, tracker.log)
@@ -138,7 +138,7 @@ def _profile(rows: Rows, contract: DatasetContract, scores: Floats, unusable: fl
     if len(rows) > _SCORES_PROFILED:
         drawn = np.sort(np.random.default_rng(SEED).choice(len(rows), _SCORES_PROFILED, replace=False))
     name = next(column.name for column in contract.predictions if column.type == "number")
-    columns = {contract.value: rows.value}
+    columns = {contract.value_column: rows.value}
     return make_profile(contract.name, rows.time, rows.series, columns, (name, scores[drawn], drawn), unusable)
 
 

@@ -87,7 +87,7 @@ def _cost(contract: DatasetContract) -> None:
 
 
 def _profile(contract: DatasetContract, past: Rows, score: tuple[str, Floats, NDArray[np.intp]]) -> Profile:
-    made = make_profile(contract.name, past.time, past.series, {contract.value: past.value}, score)
+    made = make_profile(contract.name, past.time, past.series, {contract.value_column: past.value}, score)
     return Profile.model_validate(json.loads(json.dumps(made)))
 
 
@@ -127,7 +127,7 @@ def _measure(
     found: dict[tuple[int, str], Counter[str]],
 ) -> None:
     past = rows.take(slice(0, trained))
-    pipeline = build_pipeline(contract, contract.contamination).fit(past)
+    pipeline = build_pipeline(contract, contract.contamination or 0.0).fit(past)
     scorer = Scorer(pipeline)
     about = ("anomaly_score", scorer.scores(past), np.arange(trained))
     reference = Reference(_profile(contract, past, about), "training")
@@ -169,7 +169,7 @@ def _verdict(
     assert reference.profile is not None
     tally = Tally.empty(reference.profile)
     batch = pa.RecordBatch.from_arrays(
-        [pa.array(time, pa.timestamp("us")), pa.array(value)], names=[contract.time, contract.value]
+        [pa.array(time, pa.timestamp("us")), pa.array(value)], names=[contract.time_column, contract.value_column]
     )
     tally.add(reference.profile, contract, len(value), {}, batch, pa.table({"anomaly_score": score}))
     return str(judge(reference, tally, contract)["verdict"])

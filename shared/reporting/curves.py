@@ -84,7 +84,7 @@ class Curves:
         if self.too_many:
             return
         slot = np.array([self.places[name] for name in names])[codes]
-        time = np.asarray(rows.column(self.contract.time).cast(pa.int64()))
+        time = np.asarray(rows.column(self.contract.time_column).cast(pa.int64()))
         bucket = (time - self.first) // self._width * self.buckets // BUCKETS
         cell = slot * self.buckets + bucket
         if len(names) > 1:
@@ -100,7 +100,7 @@ class Curves:
 
     def _values(self, rows: pa.Table, scored: Scored) -> list[Floats]:
         """What each of `LINES` takes from the rows; refused rows have neither a flag nor an expected value."""
-        value = _numbers(rows, self.contract.value)
+        value = _numbers(rows, self.contract.value_column)
         expected = _numbers(scored.predictions, "expected")
         flagged = np.where(_numbers(scored.predictions, "anomaly") == 1, value, np.nan)
         lower, upper = _numbers(scored.predictions, "lower"), _numbers(scored.predictions, "upper")

@@ -78,7 +78,7 @@ class Making(Stage):
             dataset=run.dataset,
             run=run.id,
             folder=folder(run),
-            contamination=float(run.parameters.get("contamination", contract.contamination)),
+            contamination=run.parameters.get("contamination", contract.contamination),
             tags=_origin(run),
             champion=input_of(champion),
             tuning=contract.tuning,

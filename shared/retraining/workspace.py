@@ -17,13 +17,14 @@ Progress = Literal["under way", "succeeded", "failed", "canceled"]
 @dataclass(frozen=True)
 class TrainingJob:
     """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
-    `champion` is the registered model that it measures beside its own."""
+    `champion` is the registered model that it measures beside its own; `contamination` is None where the task is not to
+    find anomalies."""
 
     name: str
     dataset: str
     run: str
     folder: str
-    contamination: float
+    contamination: float | None
     tags: Mapping[str, str]
     champion: ModelVersion | None = None
     tuning: Tuning = field(default_factory=Tuning)

@@ -366,10 +366,10 @@ class _Facts:
     @classmethod
     def of(cls, rows: pa.Table, answers: pa.Table, which: NDArray[np.intp], contract: DatasetContract) -> Self:
         taken, answers = rows.take(pa.array(which, pa.int64())), answers.take(pa.array(which, pa.int64()))
-        value = np.clip(_numbers(taken, contract.value), -_LARGEST, _LARGEST)
+        value = np.clip(_numbers(taken, contract.value_column), -_LARGEST, _LARGEST)
         excess = value - np.clip(_numbers(answers, "expected"), -_LARGEST, _LARGEST)
         return cls(
-            taken.column(contract.time).cast(pa.int64()).to_pylist(),
+            taken.column(contract.time_column).cast(pa.int64()).to_pylist(),
             value.tolist(),
             excess.tolist(),
             np.nan_to_num(_numbers(answers, "severity")).tolist(),

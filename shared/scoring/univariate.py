@@ -84,7 +84,7 @@ class Question:
     def records(self, contract: DatasetContract) -> list[dict[str, object]]:
         """The points as rows of the dataset, of no named series."""
         return [
-            {contract.time: clock.isoformat(), contract.value: value}
+            {contract.time_column: clock.isoformat(), contract.value_column: value}
             for clock, value in zip(self.clocks, self.values, strict=True)
         ]
 

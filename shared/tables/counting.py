@@ -112,7 +112,7 @@ class Counts:
 
     def _add_times(self, block: Block, rows: TypedRows, contract: DatasetContract) -> None:
         places = np.flatnonzero(rows.usable)
-        times = np.asarray(rows.values[contract.time])[places]
+        times = np.asarray(rows.values[contract.time_column])[places]
         low, high = int(times.min()), int(times.max())
         self.span = (low, high) if self.span is None else (min(low, self.span[0]), max(high, self.span[1]))
         labels = rows.values.get(contract.series) if contract.series is not None else None

@@ -137,7 +137,7 @@ class FakeWorkspace:
             with tempfile.TemporaryDirectory() as folder:
                 data, model = Path(folder) / "data.parquet", Path(folder) / "model"
                 data.write_bytes(self._blobs.get(TRAINING, f"{job.folder}/data.parquet")[0])
-                share = str(job.contamination)
+                share = str(job.contamination or 0.01)
                 asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
                 if job.champion is not None:
                     asked += ["--champion", str(self._mounted(job.champion, Path(folder) / "champion"))]

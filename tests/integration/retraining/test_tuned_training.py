@@ -16,7 +16,7 @@ from azure.ai.ml import MLClient
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
-from aml import contract
+from aml.contract import Tuning, load_contract, loading
 from local.azurite import Azurite
 from shared.errors import WorkspaceRefusedError
 from shared.naming import CONTAINERS, TRAINING
@@ -49,8 +49,8 @@ class Place:
         file = self._code / "aml/datasets/gas.yml"
         declared = yaml.safe_load((REPOSITORY / "aml/datasets/gas.yml").read_text(encoding="utf-8"))
         file.write_text(yaml.safe_dump(declared | {"tuning": tuning}), encoding="utf-8")
-        contract.load_contract.cache_clear()
-        gas = contract.load_contract("gas")
+        load_contract.cache_clear()
+        gas = load_contract("gas")
         job = TrainingJob(name, "gas", name, f"gas/{name}", 0.02, {"run": name}, tuning=gas.tuning)
         self.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days))
         self.workspace.start_training(job)
@@ -73,9 +73,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     code = tmp_path_factory.mktemp("code")
     shutil.copytree(REPOSITORY / "aml", code / "aml", ignore=shutil.ignore_patterns("__pycache__"))
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contract, "_FOLDER", code / "aml/datasets")
+        patch.setattr(loading, "FOLDER", code / "aml/datasets")
         patch.setattr(adapter, "_AML", code / "aml")
-        stack.callback(contract.load_contract.cache_clear)
+        stack.callback(load_contract.cache_clear)
         if request.param == "memory":
             blobs: BlobStore = FakeBlobStore()
             workspace: Workspace = FakeWorkspace(blobs, metrics="train")
@@ -151,7 +151,7 @@ def test_a_sweep_whose_trials_fail_says_why(place: Place) -> None:
 
 
 def test_a_sweep_without_a_best_trial_is_refused(place: Place) -> None:
-    tuning = contract.Tuning.model_validate({"method": "sweep", "space": SMALL})
+    tuning = Tuning.model_validate({"method": "sweep", "space": SMALL})
 
     with pytest.raises(WorkspaceRefusedError, match="No trial of the sweep logged search_detection") as caught:
         outcome(place.blobs, "gas/nowhere", "model", asked_for(tuning), None)

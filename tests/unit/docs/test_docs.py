@@ -42,7 +42,7 @@ def setting_names() -> dict[str, str]:
 
 def codes() -> Iterator[tuple[str, str]]:
     """Every code that the app's errors are raised with, or its findings made of, and where."""
-    for path in [*ROOT.glob("shared/**/*.py"), ROOT / "aml/contract.py"]:
+    for path in [*ROOT.glob("shared/**/*.py"), *ROOT.glob("aml/contract/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith(("Error", "Finding")):
                 first = node.args[0]
