@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 
 import azure.functions as func
@@ -91,6 +92,24 @@ def health(req: func.HttpRequest) -> func.HttpResponse:
     return _answer(lambda: api.health(dropscore()))
 
 
+@app.route("openapi.json", methods=["GET"])
+def openapi(req: func.HttpRequest) -> func.HttpResponse:
+    """This description."""
+    return _answer(lambda: api.openapi(_routes()))
+
+
+@app.route("docs", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def docs(req: func.HttpRequest) -> func.HttpResponse:
+    """The description as a page to read and to try things out."""
+    return _answer(api.docs)
+
+
+@app.route("docs/{file}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def docs_file(req: func.HttpRequest) -> func.HttpResponse:
+    """A file that the page loads."""
+    return _answer(lambda: api.docs_file(req.route_params["file"]))
+
+
 @app.route("datasets", methods=["GET"])
 def datasets(req: func.HttpRequest) -> func.HttpResponse:
     """The declared datasets."""
@@ -146,6 +165,26 @@ def _version(client: blob.BlobClient) -> BlobInfo | None:
     except NotFoundError:
         _log.info("%s/%s was removed before it was looked at", client.container_name, client.blob_name)
         return None
+
+
+def _routes() -> list[api.Route]:
+    """The HTTP routes as the host has them; of a copy, because an app hands its functions out once."""
+    registered = copy(app)
+    registered.functions_bindings = None
+    return [
+        api.Route(
+            method=method.value,
+            path=trigger["route"],
+            function=str(function.get_function_name()),
+            summary=str(function.get_user_function().__doc__).partition("\n")[0],
+            anonymous=trigger["authLevel"] == func.AuthLevel.ANONYMOUS,
+        )
+        for function in registered.get_functions()
+        if function.is_http_function()
+        for trigger in function.get_dict_repr()["bindings"]
+        if trigger["type"] == "httpTrigger"
+        for method in trigger["methods"]
+    ]
 
 
 def _request(req: func.HttpRequest) -> api.Request:

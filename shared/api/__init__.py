@@ -1,6 +1,8 @@
 """What the HTTP doors answer: requests in plain values, replies in plain values, errors as problem+json (RFC 9457)."""
 
+from shared.api.describing import docs, docs_file, openapi
 from shared.api.health import health
+from shared.api.openapi import Route
 from shared.api.records import dataset, datasets, run, runs
 from shared.api.replies import Reply, Request, problem
 from shared.api.scoring import score
@@ -9,11 +11,15 @@ from shared.api.training import activate, models, train
 __all__ = [
     "Reply",
     "Request",
+    "Route",
     "activate",
     "dataset",
     "datasets",
+    "docs",
+    "docs_file",
     "health",
     "models",
+    "openapi",
     "problem",
     "run",
     "runs",

@@ -13,6 +13,7 @@ import azure.functions as func
 import pytest
 
 import function_app
+from tests.functional.doors.described import require_described
 from tests.functional.scoring.world import World
 
 
@@ -67,21 +68,26 @@ class Doors:
             if trigger["type"] == "httpTrigger":
                 pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", trigger["route"]))
                 for method in trigger["methods"]:
-                    self._routes.append((method.value, pattern, function.get_user_function()))
+                    self._routes.append((method.value, trigger["route"], pattern, function.get_user_function()))
 
     def call(self, method: str, path: str, body: Any = b"", **headers: str) -> Answered:
-        """A request; a body that is not bytes is sent as JSON, and a header is spelt with `_` for `-`."""
+        """A request; a body that is not bytes is sent as JSON, and a header is spelt with `_` for `-`.
+
+        Whatever is answered must be what the app's description says.
+        """
         bare, _, query = path.partition("?")
         params = dict(pair.split("=", 1) for pair in query.split("&")) if query else {}
         if not isinstance(body, bytes):
             body, headers = json.dumps(body).encode(), {"content_type": "application/json", **headers}
         spelt = {name.replace("_", "-"): value for name, value in headers.items()}
-        for known, pattern, door in self._routes:
+        for known, template, pattern, door in self._routes:
             match = pattern.fullmatch(bare)
             if known == method and match:
                 request = func.HttpRequest(
                     method, f"/api/{path}", headers=spelt, params=params, route_params=match.groupdict(), body=body
                 )
                 response = door(request)
+                content_type = response.headers["Content-Type"]
+                require_described(method, template, response.status_code, content_type, response.get_body())
                 return Answered(response.status_code, dict(response.headers), response.get_body())
         raise AssertionError(f"there is no {method} {bare}")

@@ -32,6 +32,9 @@ _ROUTES = {
     "activate": ("POST", "models/{dataset}/{version}/activate", "function"),
     "datasets": ("GET", "datasets", "function"),
     "dataset": ("GET", "datasets/{dataset}", "function"),
+    "openapi": ("GET", "openapi.json", "function"),
+    "docs": ("GET", "docs", "anonymous"),
+    "docs_file": ("GET", "docs/{file}", "anonymous"),
 }
 
 

@@ -1,0 +1,202 @@
+"""The shapes of what HTTP takes and answers, beside the records that are models themselves (`Run`, `LiveModel`).
+
+The description is made of them, and the tests hold every reply to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aml.contract import DatasetContract
+from shared.live import LiveModel
+from shared.runs import Run
+
+Flags = list[bool | None] | None
+Numbers = list[float | None] | None
+Texts = list[str | None] | None
+
+
+class Shape(BaseModel):
+    """Docstrings of fields are their descriptions."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, frozen=True)
+
+
+class Problem(Shape):
+    """An error (RFC 9457, `application/problem+json`)."""
+
+    title: str
+    status: int
+    code: str
+    """Stable: docs/operations.md says what to do about each."""
+    detail: str
+    """In words, for a person."""
+
+
+class Health(Shape):
+    """Whether the app works."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    dependencies: dict[str, Literal["reachable", "unreachable"]]
+
+
+class DatasetSummary(Shape):
+    """A declared dataset, and the model that is in service for it."""
+
+    dataset: str
+    task: str
+    model: str
+    """The name under which Azure ML keeps its models."""
+    live: LiveModel | None
+
+
+class DatasetDetail(DatasetSummary):
+    """A declared dataset with its contract."""
+
+    contract: DatasetContract
+
+
+class DatasetList(Shape):
+    """The declared datasets."""
+
+    datasets: list[DatasetSummary]
+
+
+class RunList(Shape):
+    """Run records, newest first."""
+
+    runs: list[Run]
+
+
+class ModelVersion(Shape):
+    """A registered version."""
+
+    version: str
+    live: bool
+    run: str | None
+    """The training run that made it."""
+    blob: str | None
+    """The dataset that it was trained on."""
+    metrics: dict[str, float | str]
+
+
+class ModelVersions(Shape):
+    """The versions of a dataset's model, newest first."""
+
+    dataset: str
+    model: str
+    live: LiveModel | None
+    versions: list[ModelVersion]
+
+
+class TrainRequest(Shape):
+    """What to train on; without a blob the latest dataset."""
+
+    blob: str | None = None
+    """Name of a blob in `datasets`, with or without the container and the dataset's folder."""
+    contamination: float | None = Field(default=None, gt=0, le=0.5)
+    force: bool = False
+    """Whether the gate is overruled."""
+    reason: str | None = Field(default=None, max_length=500)
+    """Why, for the record; together with `force`."""
+
+
+class Point(Shape):
+    """One point of a series."""
+
+    timestamp: str
+    value: float
+
+
+class SeriesRequest(BaseModel):
+    """A body of Azure's retired Anomaly Detector; docs/migration.md has every field."""
+
+    model_config = ConfigDict(extra="allow")
+
+    series: list[Point] = Field(min_length=12, max_length=8640)
+    mode: Literal["entire", "last", "changepoint"] | None = None
+    granularity: str | None = None
+
+
+class AnsweringModel(Shape):
+    """Who answered."""
+
+    name: str
+    version: str
+    deployment: str | None
+
+
+class RejectedLine(Shape):
+    """A line that is no row."""
+
+    line: int
+    reason: str
+
+
+class ScoredTable(Shape):
+    """A table that was scored at once."""
+
+    ok: bool
+    rows: int
+    preview: list[dict[str, Any]]
+    """The first ten rows as they were given, each with its predictions."""
+    csv_base64: str = Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "text/csv"})
+    """The scored file, `;`-separated."""
+    predictions: list[dict[str, Any]]
+    counts: dict[str, Any]
+    rejected: list[RejectedLine]
+    model: AnsweringModel
+    scored_by: str
+
+
+class _Detected(Shape):
+    period: int
+    """Points in the model's season, a week; 0 where that is no whole number of them."""
+    unanswered: list[str]
+    """Columns that the live model does not answer."""
+    ignored: list[str]
+    """Fields of the request that changed nothing."""
+    errors: list[dict[str, Any]]
+    model: AnsweringModel
+    scored_by: str
+
+
+class WholeSeries(_Detected):
+    """Every point of a series, as Azure's Anomaly Detector answered `entire`."""
+
+    expectedValues: Numbers
+    upperMargins: Numbers
+    lowerMargins: Numbers
+    isAnomaly: Flags
+    isNegativeAnomaly: Flags
+    isPositiveAnomaly: Flags
+    severity: Numbers
+    kinds: Texts
+    reasons: Texts
+
+
+class LastPoint(_Detected):
+    """The last point of a series, as Azure's Anomaly Detector answered `last`."""
+
+    suggestedWindow: int
+    expectedValue: float | None
+    upperMargin: float | None
+    lowerMargin: float | None
+    isAnomaly: bool | None
+    isNegativeAnomaly: bool | None
+    isPositiveAnomaly: bool | None
+    severity: float | None
+    kind: str | None
+    reason: str | None
+
+
+class ChangePoints(_Detected):
+    """Where a series changed, as Azure's Anomaly Detector answered `changepoint`."""
+
+    isChangePoint: Flags
+    confidenceScores: Numbers
+    kinds: Texts
+    reasons: Texts
