@@ -1,10 +1,10 @@
 """The model bundle: one file that training writes and serving opens.
 
-It holds the fitted pipeline, the contract, the versions of the libraries that fitted it, its metrics and the profile of
-its training data. The pipeline
-lies inside as bytes of its own, so that the versions can be read, and refused, before anything of scikit-learn is
-unpickled: scikit-learn itself only warns, and may then score differently. A bundle is unpickled and so must come from
-whom one trusts; it is the workspace's own model registry that hands it to the endpoint.
+It holds the fitted pipeline (of a table, all candidates), the contract, the versions of the libraries that fitted it,
+its metrics and the profile of its training data. The pipeline lies inside as bytes of its own, so that the versions can
+be read, and refused, before anything of scikit-learn is unpickled: scikit-learn itself only warns, and may then score
+differently. A bundle is unpickled and so must come from whom one trusts; it is the workspace's own model registry that
+hands it to the endpoint.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
-from aml.evaluation import Metrics
+
+if TYPE_CHECKING:
+    from aml.tabular.candidates import Candidates
 
 FILE_NAME = "bundle.joblib"
+"""Of a series' model; that of a table is named after the algorithm, the dataset and the version."""
+SUFFIX = ".joblib"
 _FORMAT = 2
 _MUST_BE_EQUAL = ("scikit-learn", "numpy")
 _RECORDED = (*_MUST_BE_EQUAL, "scipy", "joblib")
@@ -35,12 +39,13 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """What a bundle holds; `versions` maps distribution names (and `python`) to versions, `profile` is that of
-    `aml.profile`, empty in a bundle from before there was one."""
+    """What a bundle holds: the one pipeline of a series, or the `Candidates` of a table. `versions` maps distribution
+    names (and `python`) to versions, `profile` is that of `aml.profile`, empty in a bundle from before there was one.
+    """
 
-    pipeline: Pipeline
+    pipeline: Any
     contract: DatasetContract
-    metrics: Metrics
+    metrics: Mapping[str, Any]
     versions: dict[str, str]
     profile: Mapping[str, Any] = field(default_factory=dict)
 
@@ -52,15 +57,17 @@ def library_versions() -> dict[str, str]:
 
 def save_bundle(
     folder: Path,
-    pipeline: Pipeline,
+    pipeline: Pipeline | Candidates,
     contract: DatasetContract,
-    metrics: Metrics,
+    metrics: Mapping[str, Any],
     profile: Mapping[str, Any] | None = None,
+    *,
+    name: str = FILE_NAME,
 ) -> Path:
     """Write the bundle into `folder`; equal models under equal versions give equal bytes. Returns its path."""
     model = io.BytesIO()
     joblib.dump(pipeline, model)
-    path = folder / FILE_NAME
+    path = folder / name
     content = {
         "format": _FORMAT,
         "versions": library_versions(),
@@ -106,9 +113,11 @@ def find_bundle(model_dir: Path) -> Path:
     Raises:
         BundleError: there is none, or more than one.
     """
-    found = sorted(model_dir.rglob(FILE_NAME))
+    found = sorted(model_dir.rglob(f"*{SUFFIX}"))
     if len(found) != 1:
-        raise BundleError(f"There must be one {FILE_NAME} below the model folder {model_dir}; found {len(found)}.")
+        raise BundleError(
+            f"There must be one bundle, *{SUFFIX}, below the model folder {model_dir}; found {len(found)}."
+        )
     return found[0]
 
 

@@ -78,6 +78,38 @@ def make_profile(
     }
 
 
+def make_table_profile(
+    dataset: str,
+    columns: Mapping[str, NDArray[Any]],
+    score: tuple[str, Floats],
+    classes: Mapping[str, int],
+    unusable: float = 0.0,
+) -> Profile:
+    """The profile of rows that stand for themselves: there are no seasons, and what chance does is what it does to
+    draws, so that all rows are in the first stratum and `chance` is empty.
+
+    Args:
+        columns: by canonical name n numbers (nan: missing) or n texts (None: missing).
+        score: name of the score's column, and its values on rows that the model was not fitted on.
+        classes: how many of those rows were given each class.
+        unusable: as `make_profile` has it.
+    """
+    name, scores = score
+    rows = max((len(values) for values in columns.values()), default=0)
+    return {
+        "format": FORMAT,
+        "dataset": dataset,
+        "rows": rows,
+        "series": 1,
+        "unusable": unusable,
+        "first_time": "",
+        "last_time": "",
+        "columns": {key: _of_table(values) for key, values in columns.items()},
+        "score": {"name": name, **_of_table(scores)},
+        "classes": dict(classes),
+    }
+
+
 def write_profile(folder: Path, profile: Profile) -> None:
     """Writes it beside the bundle."""
     (folder / FILE_NAME).write_text(json.dumps(profile, separators=(",", ":"), allow_nan=False), encoding="utf-8")
@@ -138,6 +170,13 @@ def ks(observed: Counts, expected: Floats) -> float:
 
 def _column(time: Times, series: Codes, values: NDArray[Any]) -> Profile:
     return _number(time, series, values) if values.dtype.kind == "f" else _text(values)
+
+
+def _of_table(values: NDArray[Any]) -> Profile:
+    if values.dtype.kind == "f":
+        one = np.zeros(len(values), dtype=np.int64)
+        return _number(one, one, values)
+    return _text(np.where(values == None, "", values).astype(str))  # noqa: E711 - element by element
 
 
 def _number(time: Times, series: Codes, values: Floats) -> Profile:

@@ -1,4 +1,5 @@
-"""Entry of the endpoint: what the inference server loads, around `aml.serving`.
+"""Entry of the endpoint: what the inference server loads, around `aml.serving` and
+`aml.tabular.serving`.
 
 The server puts this file's own folder on `sys.path`; `aml` is a package of the folder above, which is therefore added
 before anything of it is imported.
@@ -19,11 +20,10 @@ if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
 from aml.bundle import find_bundle, open_bundle  # noqa: E402 - after sys.path is as it must be
-from aml.forest import Scorer  # noqa: E402 - likewise
-from aml.serving import Service  # noqa: E402 - likewise
+from aml.opening import AnyService, service_of  # noqa: E402 - likewise
 
 _log = logging.getLogger("dropscore.score")
-_in_service: list[Service] = []
+_in_service: list[AnyService] = []
 
 
 def init() -> None:
@@ -31,16 +31,13 @@ def init() -> None:
     bundle = open_bundle(find_bundle(Path(os.environ["AZUREML_MODEL_DIR"])))
     name = os.environ.get("DROPSCORE_MODEL_NAME", "")
     version = os.environ.get("DROPSCORE_MODEL_VERSION", "")
-    scorer = Scorer(bundle.pipeline)
-    _in_service[:] = [Service(bundle.contract, scorer, name, version)]
+    _in_service[:] = [service_of(bundle, name, version)]
     _log.info("serving %s version %s with %s", name, version, bundle.versions)
-    if scorer.evaluation != "compiled":
-        _log.warning("%s evaluates the forest: the same scores, many times slower", scorer.evaluation)
 
 
 @rawhttp  # type: ignore[untyped-decorator] # the server's library has no type information
 def run(request: AMLRequest) -> AMLResponse:
-    """Answer one request; see `Service.answer`."""
+    """Answer one request; see `aml.serving.Service.answer`."""
     (service,) = _in_service
     answer = service.answer(request.mimetype, request.get_data())
     return AMLResponse(answer.body, answer.status, {"Content-Type": answer.content_type})

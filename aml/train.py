@@ -1,6 +1,7 @@
 """Entry of the training job.
 
     python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01] [--champion FOLDER|none]
+    python -m aml.train --dataset penguins --data FILE --model FOLDER [--version 3] [--champion FOLDER|none]
 
 FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). The folder of `--model`
 receives `bundle.joblib`, `metrics.json` (one flat object, but for `champion`: what `aml.comparison` measured of the
@@ -22,6 +23,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         contract = load_contract(arguments.dataset)
-        table = read_table(arguments.data)
-        parsed = rows_from_table(table, contract)
-        rows = usable_rows(parsed, contract)
-        contamination = arguments.contamination or contract.contamination or 0.0
-        unusable = unusable_share(table, parsed)
-        tracker = Tracker.of(os.environ)
-        chosen = choose(rows, contract, contamination, arguments, tracker.log)
-        metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable, chosen)
-        tracker.log(metrics)
+        run = _classification if contract.task == "classification" else _anomaly
+        said = run(contract, read_table(arguments.data), arguments, Tracker.of(os.environ))
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         _leave_reason(arguments.model, error.code, error.message)
@@ -71,11 +66,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         _leave_reason(arguments.model, "training_crashed", f"{type(error).__name__}: {error}")
         raise
-    print(
-        f"trained {contract.model_name} on {metrics['rows']} rows ({len(parsed.problems)} unusable): "
+    print(f"trained {contract.model_name} on {said}")
+    return 0
+
+
+def _anomaly(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
+    """Train the detector of a series; returns what there is to say of it."""
+    parsed = rows_from_table(table, contract)
+    rows = usable_rows(parsed, contract)
+    contamination = arguments.contamination or contract.contamination or 0.0
+    unusable = unusable_share(table, parsed)
+    chosen = choose(rows, contract, contamination, arguments, tracker.log)
+    metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable, chosen)
+    tracker.log(metrics)
+    return (
+        f"{metrics['rows']} rows ({len(parsed.problems)} unusable): "
         f"alert rate {metrics['alert_rate']:.4f}, recall of injected faults {metrics['recall']:.2f}"
     )
-    return 0
+
+
+def _classification(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
+    """Train the classifiers of a table; returns what there is to say of them."""
+    from aml.tabular.training import train_table  # which a series has no use for
+
+    date = datetime.now(UTC).strftime("%Y%m%d")
+    metrics = train_table(table, contract, arguments.model, arguments.champion, version=arguments.version, date=date)
+    tracker.log(metrics)
+    return (
+        f"{metrics['rows']} rows: {metrics['champion_model']} is the best of {len(metrics['models'])} models, "
+        f"accuracy {metrics['accuracy']:.4f}, balanced {metrics['balanced_accuracy']:.4f}"
+    )
 
 
 def train(
@@ -211,6 +231,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, type=Path, help="folder for the bundle, metrics and contract")
     parser.add_argument("--contamination", type=_contamination, help="share of anomalous rows; default: the contract's")
     parser.add_argument("--champion", type=_folder, help="folder of the model in service; none: there is no such model")
+    parser.add_argument("--version", type=_version, default=1, help="that the model will have; for the bundle's name")
     add_arguments(parser)
     return parser.parse_args(argv)
 
@@ -218,6 +239,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _folder(text: str) -> Path | None:
     # A command job has no optional inputs, so the job's YAML says "none" where there is no model to compare with.
     return None if text == "none" else Path(text)
+
+
+def _version(text: str) -> int:
+    version = int(text)
+    if version < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return version
 
 
 def _contamination(text: str) -> float:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from aml.bundle import open_bundle
 from aml.contract import load_contract
 from aml.evaluator import ForestEvaluator
+from aml.messages import ARROW
 from aml.rows import Rows, single_series
-from aml.serving import ARROW
 from aml.train import train
 from local.environments import ensure_environment
 from local.installing import ENVIRONMENTS, ROOT

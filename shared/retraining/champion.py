@@ -12,10 +12,10 @@ from typing import Any
 
 from shared.errors import GiveUpError, NotFoundError, WorkspaceRefusedError
 from shared.live import LiveModel
-from shared.naming import TRAINING
 from shared.retraining.findings import Live
 from shared.retraining.workspace import ModelVersion
 from shared.runs import Run, RunStore
+from shared.scoring.bundle import bundle_name
 from shared.storage import BlobStore
 
 Champion = dict[str, Any]
@@ -31,7 +31,7 @@ def named(live: LiveModel, registered: Sequence[ModelVersion], blobs: BlobStore)
         return champion | {"problem": f"version {live.version} of {live.model} is not registered any more"}
     # A job whose input leads nowhere would fail, and so would every one after it.
     try:
-        blobs.info(TRAINING, f"{live.dataset}/{live.run}/model/bundle.joblib")
+        bundle_name(blobs, live.dataset, live.run)
     except NotFoundError:
         return champion | {"problem": f"the files of version {live.version} of {live.model} are gone"}
     return champion

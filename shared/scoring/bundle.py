@@ -1,6 +1,6 @@
 """Scoring in process with the live model's bundle, for when no endpoint answers, or none is to be paid for.
 
-It is the endpoint's own code (`aml.serving`) over the same bytes that the endpoint would be sent, so that the answers
+It is the endpoint's own code (`aml.opening`) over the same bytes that the endpoint would be sent, so that the answers
 are the same to the last bit. This is the one place of the app that knows more of `aml` than the contract; it imports it
 when a bundle is opened and not before, for it brings scikit-learn along.
 """
@@ -26,8 +26,23 @@ _STILL_ANSWERS = ("malformed_answer", "model_changed")
 """Codes of an endpoint that answers, if badly: a bundle would only hide what is wrong with it."""
 
 
+_SUFFIX = ".joblib"
 _OPEN = 2
 """Bundles of a dataset: the live model's and, while files are replayed, that of its challenger."""
+
+
+def bundle_name(blobs: BlobStore, dataset: str, run: str) -> str:
+    """The blob, in the container `training`, of the bundle that a training run left: `bundle.joblib`, or of a table
+    `<algorithm>_<dataset>_v<n>.joblib`.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    folder = f"{dataset}/{run}/model/"
+    for blob in blobs.list_blobs(TRAINING, folder):
+        if blob.name.endswith(_SUFFIX) and "/" not in blob.name.removeprefix(folder):
+            return blob.name
+    raise NotFoundError("blob_not_found", f"There is no bundle in {TRAINING}/{folder}.", blob=f"{TRAINING}/{folder}")
 
 
 class Service(Protocol):
@@ -53,17 +68,18 @@ class Bundles:
             EndpointUnavailableError: ``bundle_missing``, or ``bundle_unusable`` when it was trained with other library
                 versions than the app has, or is no bundle. The file waits: somebody can mend that.
         """
-        name = f"{dataset}/{run}/model/bundle.joblib"
         with self._lock:
             opened = self._opened.setdefault(dataset, {})
-            opened[name] = opened.pop(name) if name in opened else self._open(name, model, version)
+            opened[run] = opened.pop(run) if run in opened else self._open(dataset, run, model, version)
             while len(opened) > _OPEN:
                 del opened[next(iter(opened))]
-            return opened[name]
+            return opened[run]
 
-    def _open(self, name: str, model: str, version: str) -> Service:
-        where = f"{TRAINING}/{name}"
+    def _open(self, dataset: str, run: str, model: str, version: str) -> Service:
+        where = f"{TRAINING}/{dataset}/{run}/model"
         try:
+            name = bundle_name(self._blobs, dataset, run)
+            where = f"{TRAINING}/{name}"
             data, _ = self._blobs.get(TRAINING, name)
         except NotFoundError as error:
             raise EndpointUnavailableError(
@@ -81,8 +97,7 @@ class Bundles:
 
 def _opened(data: bytes, model: str, version: str) -> Service:
     from aml.bundle import FILE_NAME, BundleError, open_bundle
-    from aml.forest import Scorer
-    from aml.serving import Service
+    from aml.opening import service_of
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, FILE_NAME)
@@ -91,7 +106,7 @@ def _opened(data: bytes, model: str, version: str) -> Service:
             bundle = open_bundle(path)
         except BundleError as error:
             raise EndpointUnavailableError("bundle_unusable", str(error)) from error
-    return Service(bundle.contract, Scorer(bundle.pipeline), model, version)
+    return service_of(bundle, model, version)
 
 
 class BundleClient:

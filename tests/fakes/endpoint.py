@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 from sklearn.pipeline import Pipeline
 
-from aml.serving import ARROW, Answer
+from aml.messages import ARROW, Answer
 
 DEPLOYMENT = "azureml-model-deployment"
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aml.contract import DatasetContract, load_contract
-from aml.serving import ARROW, Answer
+from aml.messages import ARROW, Answer
 from tests.fakes.model import MODEL, VERSION
 
 

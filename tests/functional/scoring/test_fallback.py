@@ -157,7 +157,7 @@ def _of_other_versions(bundle: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("case", "code", "words"),
     [
-        ("none", "bundle_missing", _PLACE),
+        ("none", "bundle_missing", f"training/gas/{TRAINING_RUN}/model"),
         ("rubbish", "bundle_unusable", "not a model bundle"),
         ("other versions", "bundle_unusable", "scikit-learn 1.0.0"),
     ],

@@ -22,7 +22,7 @@ def test_the_job_runs_the_training_script_on_its_inputs() -> None:
     job = load_job(_AML / "jobs/train.yml")
 
     command = "python -m aml.train --dataset ${{inputs.dataset}} --data ${{inputs.data}} --model ${{outputs.model}}"
-    options = "--contamination ${{inputs.contamination}} --champion ${{inputs.champion}}"
+    options = "--contamination ${{inputs.contamination}} --champion ${{inputs.champion}} --version ${{inputs.version}}"
     assert job.command.strip() == f"{command} {options}"
     sent = job._to_job()._to_rest_object().properties  # what the SDK puts on the wire
     gas = load_contract(sent.inputs["dataset"].value)

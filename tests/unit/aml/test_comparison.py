@@ -127,7 +127,7 @@ def that_breaks(folder: Path) -> None:
     [
         (of_other_versions, "was trained with scikit-learn 0.1"),
         (that_is_none, "is not a model bundle"),
-        (that_is_gone, "There must be one bundle.joblib"),
+        (that_is_gone, "There must be one bundle"),
         (that_breaks, "it cannot score"),
     ],
 )

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 
 from aml.detection.findings import Kind
+from aml.messages import ARROW, JSON
 from aml.rows import Rows
-from aml.serving import ARROW, JSON, Service
+from aml.serving import Service
 from tests.unit.aml.streams import CONTEXT_ROWS, context_before, streams
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the clock of the series, without a zone

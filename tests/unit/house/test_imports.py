@@ -79,8 +79,7 @@ def test_the_model_is_imported_when_a_bundle_is_opened_and_not_before() -> None:
     assert "aml" not in {name.split(".")[0] for node in at_the_top for name in [ast.unparse(node).split()[1]]}
     assert {name.split(".")[1] for name in _imported(ROOT / _BUNDLE) if _is_of(name, "aml")} == {
         "bundle",
-        "forest",
-        "serving",
+        "opening",
     }
 
 

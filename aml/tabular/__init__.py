@@ -1,0 +1,1 @@
+"""Models of tables whose rows stand for themselves: from declared columns to classes and their probabilities."""

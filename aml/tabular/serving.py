@@ -1,0 +1,144 @@
+"""What a request about a table asks and is answered: which of the models answers is chosen by the request.
+
+An Arrow stream names its choice in the schema's metadata (`dropscore.model_choice`), JSON under `choice` beside `data`;
+without one the contract's `answer` holds. The answer has the prediction columns of that choice, as
+`DatasetContract.answering` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from aml.columns import InputError
+from aml.contract import ContractError, DatasetContract
+from aml.messages import (
+    ARROW,
+    JSON,
+    Answer,
+    Predictions,
+    Record,
+    arrow_answer,
+    bad_row,
+    context_rows,
+    header_of,
+    json_answer,
+    read_json,
+    read_stream,
+    refusal,
+)
+from aml.rows import Floats
+from aml.tabular.candidates import Candidates
+from aml.tabular.metrics import aligned
+from aml.tabular.reading import ParsedTable, table_from_arrow, table_from_columns
+
+CHOICE = b"dropscore.model_choice"
+
+
+@dataclass(frozen=True, eq=False)
+class TabularService:
+    """The models of a table in service; `name` and `version` are what the deployment calls them, empty when it does not
+    say."""
+
+    contract: DatasetContract
+    candidates: Candidates
+    name: str = ""
+    version: str = ""
+
+    def answer(self, content_type: str, body: bytes) -> Answer:
+        """Answer one request; see `aml.serving.Service.answer`. An unknown choice is refused with `unknown_model`."""
+        try:
+            if content_type == ARROW:
+                return Answer(200, ARROW, self._arrow(body))
+            if content_type == JSON:
+                return Answer(200, JSON, self._json(body))
+        except ContractError as error:
+            return refusal(400, error.code, error.message)
+        except InputError as error:
+            return refusal(400, error.code, error.message, error.row)
+        return refusal(
+            415, "unsupported_content_type", f"Send {JSON} or {ARROW}, not {content_type or 'an unnamed type'}."
+        )
+
+    def predict(self, parsed: ParsedTable, contract: DatasetContract) -> Predictions:
+        """The prediction columns of the contract, for every row.
+
+        Args:
+            contract: with the choice made, as `DatasetContract.answering` returns it.
+
+        Raises:
+            InputError: ``bad_row`` when a row cannot be used.
+        """
+        if parsed.problems:
+            position, why = min(parsed.problems.items())
+            raise bad_row(position, 0, why)
+        chosen = self._chosen(contract)
+        found = self.candidates.probabilities(parsed.table, chosen)
+        if _asked(contract) == "all":
+            names = (column.name for column in contract.predictions)
+            return {column: self._said(model, found[model]) for column, model in zip(names, chosen, strict=True)}
+        return self._one(chosen[0], found[chosen[0]], contract)
+
+    def _chosen(self, contract: DatasetContract) -> tuple[str, ...]:
+        asked = _asked(contract)
+        if asked == "all":
+            return tuple(model.name for model in contract.models)
+        return (self.candidates.best if asked == "best" else asked,)
+
+    def _said(self, model: str, probabilities: Floats) -> pa.Array:
+        names = pa.array([str(name) for name in self.candidates.classes(model)], pa.string())
+        indices = pa.array(probabilities.argmax(axis=1).astype(np.int32))
+        return pa.DictionaryArray.from_arrays(indices, names).cast(pa.string())
+
+    def _one(self, model: str, probabilities: Floats, contract: DatasetContract) -> Predictions:
+        classes = np.array(contract.classes)
+        spread = aligned(probabilities, self.candidates.classes(model), classes)
+        target, confidence, *shares = (column.name for column in contract.predictions)
+        return {
+            target: self._said(model, probabilities),
+            confidence: probabilities.max(axis=1),
+            **{name: spread[:, at] for at, name in enumerate(shares)},
+        }
+
+    def _arrow(self, body: bytes) -> bytes:
+        table = read_stream(body)
+        contract = self.contract.answering(_choice((table.schema.metadata or {}).get(CHOICE)))
+        # rows stand for themselves: those that are sent as context are stepped over
+        parsed = table_from_arrow(table.slice(context_rows(table)), contract)
+        about = self._about(contract)
+        return arrow_answer(
+            self.predict(parsed, contract), contract.predictions, {f"dropscore.{key}": about[key] for key in about}
+        )
+
+    def _json(self, body: bytes) -> bytes:
+        request = read_json(body)
+        contract = self.contract.answering(_choice(request.get("choice")))
+        data: Sequence[Record] = request["data"]
+        header = header_of(data)
+        found = contract.resolve(header) if data else {}
+        columns = {name: [record.get(header[place]) for record in data] for name, place in found.items()}
+        predictions = self.predict(table_from_columns(columns, contract, len(data)), contract)
+        about = self._about(contract)
+        model = {"name": about["model"], "version": about["version"], "candidate": about["candidate"]}
+        return json_answer(data, predictions, contract.predictions, model)
+
+    def _about(self, contract: DatasetContract) -> dict[str, str]:
+        """Who answers; `candidate` is the one of the bundle's models that does, or `all`."""
+        asked = _asked(contract)
+        candidate = asked if asked == "all" else self._chosen(contract)[0]
+        return {"model": self.name, "version": self.version, "evaluation": "scikit-learn", "candidate": candidate}
+
+
+def _asked(contract: DatasetContract) -> str:
+    return contract.asked or contract.answer
+
+
+def _choice(value: object) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if value is None or isinstance(value, str):
+        return value or None
+    raise InputError("bad_request", '"choice" must be the name of a model.')

@@ -1,0 +1,297 @@
+"""Training the classifiers of a dataset: the steps, and what they leave in the job's output folder.
+
+    prepare -> hold_out -> find_parameters -> evaluate -> finish
+
+Each step takes what the one before it gave and nothing else, so that they are the steps of a pipeline job too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from aml.bundle import save_bundle
+from aml.columns import InputError
+from aml.contract import DatasetContract
+from aml.profile import make_table_profile, write_profile
+from aml.rows import Floats
+from aml.tabular.algorithms import Settings
+from aml.tabular.candidates import Candidates, features_of
+from aml.tabular.features import TableFeatures
+from aml.tabular.figures import draw
+from aml.tabular.fitting import fit, split
+from aml.tabular.ground import Ground, keys_of
+from aml.tabular.judging import MEASURED_NAME, Judged, compare
+from aml.tabular.metrics import LESS_IS_BETTER, Classes, Metrics, confusion, measure, report
+from aml.tabular.reading import table_from_arrow
+from aml.tabular.table import Table
+from aml.tabular.tuning import Searching
+
+FIGURES = "figures"
+_UNUSABLE = b"dropscore.unusable"
+_FITTED_ON = "all rows after measuring"
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The usable rows of a dataset with their classes, and the share of its rows that are not among them."""
+
+    table: Table
+    classes: Classes
+    unusable: float
+    problems: int
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Which of the rows are fitted on, and which are held out: positions, in order."""
+
+    prepared: Prepared
+    fit: NDArray[np.intp]
+    held: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Every model's parameters by its name, and what metrics.json says of the search for them."""
+
+    parameters: Mapping[str, Settings]
+    searches: Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """The candidates as fitted on what is not held out, with their metrics and probabilities on what is."""
+
+    candidates: Candidates
+    metrics: Mapping[str, Metrics]
+    probabilities: Mapping[str, Floats]
+    ground: Ground
+
+    @property
+    def said(self) -> dict[str, Classes]:
+        """What each candidate says of the held-out rows."""
+        return {name: self.candidates.classes(name)[each.argmax(axis=1)] for name, each in self.probabilities.items()}
+
+
+def train_table(
+    data: pa.Table,
+    contract: DatasetContract,
+    folder: Path,
+    champion: Path | None = None,
+    *,
+    version: int = 1,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """All steps, one after the other.
+
+    Args:
+        data: the dataset's columns, typed or as text.
+        folder: is made when it is not there; receives the bundle, `metrics.json`, `contract.json`, `profile.json`,
+            the held-out rows, the measured model and the figures.
+        champion: the folder of the model in service, measured on the same rows; None when there is none.
+        version: that the model will have, for the bundle's name.
+        date: for the figures' names, YYYYMMDD; None: there are none.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        ContractError, InputError: the data cannot train a model.
+    """
+    held = hold_out(prepare(data, contract), contract)
+    # sums that are shared out among cores would depend on how many there are
+    with threadpool_limits(1, user_api="blas"):
+        found = find_parameters(held, contract)
+        evaluated = evaluate(held, contract, found)
+        return finish(held, contract, found, evaluated, folder, champion, version=version, date=date)
+
+
+def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
+    """The usable rows, when they are enough for the contract.
+
+    Raises:
+        ContractError: a column is missing.
+        InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows`` or ``single_class``.
+    """
+    rules, total = contract.training, data.num_rows
+    if total == 0:
+        raise InputError("no_rows", "The file has a header and no rows.")
+    parsed = table_from_arrow(data, contract, labelled=True)
+    share = len(parsed.problems) / total
+    if share > rules.max_unusable_share:
+        row, why = min(parsed.problems.items())
+        raise InputError(
+            "too_many_unusable",
+            f"{len(parsed.problems)} of {total} rows cannot be used ({share:.0%}, allowed are "
+            f"{rules.max_unusable_share:.0%}); the first is row {row + 1}: {why}.",
+        )
+    table, texts = parsed.usable()
+    if len(table) < rules.min_rows:
+        raise InputError("too_few_rows", f"{len(table)} usable rows are too few; at least {rules.min_rows} are needed.")
+    counts = texts.counts()
+    if len(counts) < 2:
+        only = next(iter(counts), "")
+        raise InputError("single_class", f"All usable rows have the class {only!r}; a model tells at least two apart.")
+    said = (data.schema.metadata or {}).get(_UNUSABLE)
+    unusable = float(said) if said is not None else share
+    return Prepared(table, texts.objects().astype(str), unusable, len(parsed.problems))
+
+
+def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:
+    """Draw the hold-out by the contract's `split`; the draw is scikit-learn's `train_test_split`.
+
+    Raises:
+        InputError: ``too_few_rows`` when nothing can be held out.
+    """
+    rules = contract.split
+    try:
+        rest, drawn = split(prepared.classes, rules.test, rules.seed, stratified=rules.stratified)
+    except ValueError as error:
+        raise InputError("too_few_rows", f"The file cannot train a model: {error}") from error
+    if len(np.unique(prepared.classes[rest])) < 2:
+        raise InputError("too_few_rows", "The rows that are not held out are all of one class; more rows are needed.")
+    return Held(prepared, rest, drawn)
+
+
+def find_parameters(held: Held, contract: DatasetContract) -> Found:
+    """Search for what each model's `tuning` says, on the rows that are not held out."""
+    rows, classes = held.prepared.table.take(held.fit), held.prepared.classes[held.fit]
+    searching = Searching(rows, classes, features_of(contract), contract.split.seed)
+    found = {model.name: searching.search(model) for model in contract.models}
+    return Found(
+        {name: parameters for name, (parameters, _) in found.items()},
+        {name: about for name, (_, about) in found.items()},
+    )
+
+
+def evaluate(held: Held, contract: DatasetContract, found: Found) -> Evaluated:
+    """Fit every candidate on what is not held out and measure it on what is; the best by `selection` is the champion,
+    of equals the one that the contract names first."""
+    prepared = held.prepared
+    rows, classes = prepared.table.take(held.fit), prepared.classes[held.fit]
+    ground = Ground(prepared.table.take(held.held), prepared.classes[held.held], np.unique(keys_of(rows, classes)))
+    pipelines = _fitted(rows, classes, contract, found)
+    names = tuple(pipelines)
+    candidates = Candidates(pipelines, names[0])
+    probabilities = candidates.probabilities(ground.table, names)
+    metrics = {name: measure(ground.classes, probabilities[name], candidates.classes(name)) for name in names}
+    best = max(names, key=lambda name: (_worth(metrics[name], contract.selection), -names.index(name)))
+    return Evaluated(Candidates(pipelines, best), metrics, probabilities, ground)
+
+
+def finish(
+    held: Held,
+    contract: DatasetContract,
+    found: Found,
+    evaluated: Evaluated,
+    folder: Path,
+    champion: Path | None,
+    *,
+    version: int = 1,
+    date: str | None = None,
+) -> dict[str, Any]:
+    """Fit the candidates on all rows, compare with the live model, and write everything.
+
+    Returns:
+        What `metrics.json` holds; the bundle holds the same but for what depends on the champion.
+    """
+    prepared, best = held.prepared, evaluated.candidates.best
+    final = Candidates(_fitted(prepared.table, prepared.classes, contract, found), best)
+    metrics = _described(held, contract, found, evaluated)
+    measured = evaluated.candidates[best]
+    compared = {**metrics, **compare(Judged(measured, evaluated.ground), champion, contract)}
+    profile = make_table_profile(
+        contract.name,
+        {**prepared.table.numbers, **{name: texts.objects() for name, texts in prepared.table.texts.items()}},
+        ("confidence", evaluated.probabilities[best].max(axis=1)),
+        dict(_counted(evaluated.said[best])),
+        prepared.unusable,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
+    write_profile(folder, profile)
+    evaluated.ground.save(folder, contract.target or "")
+    short = next(model.short_name for model in contract.models if model.name == best)
+    save_bundle(folder, final, contract, metrics, profile, name=f"{short}_{contract.name}_v{version}.joblib")
+    save_bundle(folder, measured, contract, {}, name=MEASURED_NAME)
+    if date is not None:
+        _draw(folder / FIGURES, contract, evaluated, date)
+    return compared
+
+
+def _fitted(table: Table, classes: Classes, contract: DatasetContract, found: Found) -> dict[str, Pipeline]:
+    """Every candidate's pipeline, all with the same features, which are computed once."""
+    features = TableFeatures(features_of(contract), contract.split.seed)
+    matrix = features.fit_transform(table, classes)
+    pipelines = {}
+    for model in contract.models:
+        steps = fit(matrix, classes, model.algorithm, found.parameters[model.name], contract.split.seed)
+        pipelines[model.name] = Pipeline([("features", features), *steps.steps])
+    return pipelines
+
+
+def _draw(folder: Path, contract: DatasetContract, evaluated: Evaluated, date: str) -> None:
+    best, selection = evaluated.candidates.best, contract.selection
+    known = evaluated.candidates.classes(best)
+    models = [(name, each[selection]) for name, each in evaluated.metrics.items() if selection in each]
+    truth, probabilities = evaluated.ground.classes, evaluated.probabilities[best]
+    draw(folder, contract.name, date, truth, probabilities, known, models, selection)
+
+
+def _worth(metrics: Metrics, selection: str) -> float:
+    value = metrics.get(selection)
+    if value is None:
+        return float("-inf")
+    return -value if selection in LESS_IS_BETTER else value
+
+
+def _described(held: Held, contract: DatasetContract, found: Found, evaluated: Evaluated) -> dict[str, Any]:
+    best = evaluated.candidates.best
+    labels = sorted({*held.prepared.classes.tolist()})
+    algorithms = {model.name: model.algorithm for model in contract.models}
+    models = [
+        {
+            "name": name,
+            "algorithm": algorithms[name],
+            "best": name == best,
+            "parameters": dict(found.parameters[name]),
+            "metrics": dict(evaluated.metrics[name]),
+            "classes": report(evaluated.ground.classes, evaluated.said[name]),
+            "confusion": confusion(evaluated.ground.classes, evaluated.said[name], labels),
+            **({"tuning": found.searches[name]} if found.searches[name] else {}),
+        }
+        for name in evaluated.candidates
+    ]
+    chosen = next(each for each in models if each["best"])
+    return {
+        **evaluated.metrics[best],
+        "rows": len(held.prepared.table),
+        "rows_fit": len(held.fit),
+        "rows_holdout": len(held.held),
+        "seed": contract.split.seed,
+        "champion_model": best,
+        "champion_algorithm": algorithms[best],
+        "selection": contract.selection,
+        "measured_on": f"{contract.split.test:.0%} of the rows, by models fitted on the rest",
+        "final_model": f"fitted on {_FITTED_ON}",
+        "rows_by_class": dict(_counted(held.prepared.classes)),
+        "classes": chosen["classes"],
+        "confusion": {"labels": labels, "counts": chosen["confusion"]},
+        "models": models,
+    }
+
+
+def _counted(classes: Classes) -> list[tuple[str, int]]:
+    names, counts = np.unique(classes, return_counts=True)
+    return [(str(name), int(count)) for name, count in zip(names, counts, strict=True)]
