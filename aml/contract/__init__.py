@@ -12,6 +12,7 @@ from aml.contract.features import Feature
 from aml.contract.loading import contract_names, load_contract, read_contract
 from aml.contract.models import ALGORITHMS, Metric, Model, ModelTuning
 from aml.contract.rules import DriftRules, GateRule, ReplayRules, SplitRules, TrainingRules
+from aml.expressions import Expression
 from aml.spaces import Choice, Range, Tuning
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ContractError",
     "DatasetContract",
     "DriftRules",
+    "Expression",
     "Fault",
     "Feature",
     "GateRule",

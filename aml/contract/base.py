@@ -33,7 +33,7 @@ class ContractError(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong in a contract, and what would be right."""
+    """One thing that is wrong in a contract, and what would be right; empty where the former says so."""
 
     key: Key
     wrong: str
@@ -41,7 +41,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = path(self.key)
-        return f"{place + ': ' if place else ''}{self.wrong}; {self.right}"
+        return f"{place + ': ' if place else ''}{self.wrong}{'; ' if self.right else ''}{self.right}"
 
 
 def path(key: Key) -> str:

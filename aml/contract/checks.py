@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _Faults = Iterator[Fault]
 
+NOT_FOR_FILES = ("asked",)
+"""Keys of a contract that its file may not have."""
+
 _OF_A_SERIES = ("time", "value")
 _NOT_OF_A_TABLE = ("time", "value", "series", "timezone", "holidays")
 _OF_A_CLASSIFICATION = ("target", "features", "models")
@@ -28,20 +31,27 @@ def faults(contract: DatasetContract, known: Collection[str] | None = None) -> I
     """
     for needs, check in _CHECKS:
         if known is None or needs <= set(known):
-            yield from check(contract)
+            yield from (fault for fault in check(contract) if known is None or fault.key[0] in known)
 
 
-def _keys_of_the_task(contract: DatasetContract) -> _Faults:
-    task = contract.task
-    if task == "classification":
+def _keys_of_a_classification(contract: DatasetContract) -> _Faults:
+    if contract.task == "classification":
         yield from _required(contract, _OF_A_CLASSIFICATION, "a classification")
         yield from _forbidden(contract, (*_NOT_OF_A_TABLE, "contamination"), "a classification")
-    elif contract.is_table:
+
+
+def _keys_of_an_anomaly(contract: DatasetContract) -> _Faults:
+    if contract.task != "anomaly":
+        return
+    if contract.is_table:
         yield from _required(contract, ("models", "contamination", "predictions"), "an anomaly table")
         yield from _forbidden(contract, (*_NOT_OF_A_TABLE, "target"), "an anomaly table")
     else:
         yield from _required(contract, (*_OF_A_SERIES, "contamination", "predictions"), "an anomaly series")
         yield from _forbidden(contract, ("target", "models"), "an anomaly series")
+
+
+def _context(contract: DatasetContract) -> _Faults:
     if contract.context_rows and contract.time is None:
         yield Fault(("context_rows",), "there is no order of time without a time column", "leave it out")
 
@@ -174,6 +184,8 @@ def _answers(contract: DatasetContract) -> _Faults:
 
 
 def _tuning(contract: DatasetContract) -> _Faults:
+    if contract.task == "classification" and contract.tuning.method not in ("none", "automl"):
+        yield Fault(("tuning",), "each of the models has its own", "write it there")
     try:
         contract.tuning.require_fits(contract.task)
     except ValueError as error:
@@ -181,10 +193,9 @@ def _tuning(contract: DatasetContract) -> _Faults:
 
 
 _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
-    (
-        {"task", "features", "models", "target", "time", "value", "contamination", "predictions", "context_rows"},
-        _keys_of_the_task,
-    ),
+    ({"task"}, _keys_of_a_classification),
+    ({"task", "features"}, _keys_of_an_anomaly),
+    ({"time", "context_rows"}, _context),
     ({"columns", "time", "value", "series", "target"}, _roles),
     ({"columns"}, _columns),
     ({"columns"}, _formulas),

@@ -65,18 +65,20 @@ class Column(Declared):
     def _fits_its_type(self) -> Self:
         numbers = any(each is not None for each in (self.minimum, self.maximum, self.unit, self.otherwise))
         for belongs, to, wrong in (
-            ("text", self.categories, f"{self.name!r} is no text, so it has no categories"),
-            ("text", self.length, f"{self.name!r} is no text, so it has no length"),
-            ("number", numbers, f"{self.name!r} is no number, so it has no bounds, unit or expression"),
+            ("text", self.categories, f"{self.name!r} is no text, so it has no categories; leave them out"),
+            ("text", self.length, f"{self.name!r} is no text, so it has no length; leave it out"),
+            ("number", numbers, f"{self.name!r} is no number, so it has no bounds, unit or expression; leave them out"),
         ):
             if to and self.type != belongs:
                 raise ValueError(wrong)
         if self.impute is not None and (self.type == "time" or (self.type == "text" and self.impute != "mode")):
-            raise ValueError(f"{self.name!r} is a {self.type}, which has no {self.impute}")
+            raise ValueError(
+                f"{self.name!r} is a {self.type}, which has no {self.impute}; a number has all three, a text its mode"
+            )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"the minimum of {self.name!r} is above its maximum")
+            raise ValueError(f"the minimum of {self.name!r} is above its maximum; exchange them")
         if len({normalise(each) for each in self.categories}) != len(self.categories):
-            raise ValueError(f"two categories of {self.name!r} are one but for case, spaces, -, / and _")
+            raise ValueError(f"two categories of {self.name!r} are one but for case, spaces, -, / and _; keep one")
         return self
 
 

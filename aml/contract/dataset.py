@@ -26,7 +26,10 @@ class DatasetContract(Declared):
     kind alone is None or empty in the other.
 
     Attributes:
+        name: of the dataset: small letters and digits, and the name of the contract's file.
+        task: `anomaly` (rows that are not as usual are flagged) or `classification` (rows are given a class).
         model_name: the name under which Azure ML keeps the models of this dataset.
+        columns: those that files have, in the order in which models are given them.
         time, value: of a series: canonical names of the time column and of the number that the model watches.
         series: canonical name of the column that tells one series (a meter) from another, or None; where a file has
             no such column, all its rows are one series.
@@ -41,10 +44,14 @@ class DatasetContract(Declared):
         target: of a classification: the text column that is predicted; its `categories` are the classes.
         features: of a table: what its models see, in this order.
         models: of a table: the candidates; the champion is the best of them by `selection` on the hold-out.
+        selection: the metric by which the best of `models` is chosen.
         answer: what answers where nobody chooses: `best` (the champion), `all`, or one model's name.
         asked: in a copy that `answering` made, what was chosen. Not for files.
         split: of a table: its hold-out.
         tuning: whether and how the parameters of a series' model are searched for; models of a table have their own.
+        training: what a training file must hold.
+        gate: what a new model's metrics must be before it goes into service.
+        drift: when the rows of a file count as drifted away from the training data.
         replay: what is asked of a new model's answers to recent files.
     """
 
@@ -132,6 +139,14 @@ class DatasetContract(Declared):
             return tuple(column.name for column in self.columns)
         needed = {name for feature in self.features for name in feature.sources}
         return tuple(column.name for column in self.columns if column.name in needed)
+
+    @property
+    def carried(self) -> tuple[Column, ...]:
+        """The columns that are taken from a file: `inputs`, and the target where it must be there (see `labelled`)."""
+        wanted = set(self.inputs)
+        return tuple(
+            each for each in self.columns if each.name in wanted or (each.name == self.target and each.required)
+        )
 
     def answering(self, choice: str | None) -> DatasetContract:
         """This contract with the predictions of what was chosen to answer.

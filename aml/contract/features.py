@@ -53,17 +53,17 @@ class Feature(Declared):
     @classmethod
     def _is_an_expression(cls, text: str | None) -> str | None:
         if text is not None and not parse(text).names:
-            raise ValueError(f"{text!r} names no column")
+            raise ValueError(f"{text!r} names no column; an expression is of columns")
         return text
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         if (self.column is None) == (self.expression is None):
-            raise ValueError("a feature is either a column or an expression")
+            raise ValueError("a feature is either a column or an expression; give one of the two")
         if self.expression is not None and self.name is None:
-            raise ValueError("a feature that is an expression needs a name")
+            raise ValueError("a feature that is an expression needs a name; add one")
         if self.rare is not None and self.encode is None:
-            raise ValueError(f"{self.label!r} is not encoded, so rare says nothing")
+            raise ValueError(f"{self.label!r} is not encoded, so rare says nothing; leave it out")
         if self.encode == "one_hot" and self.scale != "none":
-            raise ValueError(f"{self.label!r} is encoded as zeros and ones, which are not scaled")
+            raise ValueError(f"{self.label!r} is encoded as zeros and ones, which are not scaled; leave scale out")
         return self

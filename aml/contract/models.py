@@ -158,19 +158,19 @@ class ModelTuning(Declared):
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
         if (self.method == "none") == bool(self.space):
-            wants = "searches no space" if self.space else "needs a space"
+            wants = "searches no space; leave it out" if self.space else "needs a space; add one"
             raise ValueError(f"tuning by {self.method} {wants}")
         points = 1
         for name, options in self.space.items():
             if isinstance(options, Range):
                 if self.method == "grid":
-                    raise ValueError(f"a grid needs values for {name}, not a range")
+                    raise ValueError(f"a grid needs values for {name}, not a range; list them")
                 continue
             if not options or len(set(map(repr, options))) != len(options):
                 raise ValueError(f"the values of {name} must be there, each once")
             points *= len(options)
         if self.method == "grid" and points > self.trials:
-            raise ValueError(f"the grid has {points} points, and trials allows {self.trials}")
+            raise ValueError(f"the grid has {points} points, and trials allows {self.trials}; raise it, or list less")
         return self
 
 
@@ -213,7 +213,7 @@ class Model(Declared):
             values = (options.minimum, options.maximum) if isinstance(options, Range) else options
             wrong += [f"{name} must be {known[name]}, not {each!r}" for each in values if known[name].refuses(each)]
         twice = sorted(set(self.parameters) & set(self.tuning.space))
-        wrong += [f"{name} is given and searched for" for name in twice]
+        wrong += [f"{name} is given and searched for; leave one out" for name in twice]
         if self.name in RESERVED:
             wrong.append(f"{self.name!r} stands for what several models answer; choose another name")
         if wrong:

@@ -16,7 +16,7 @@ class TrainingRules(Declared):
     min_days: float = Field(default=0, ge=0)
     max_unusable_share: float = Field(ge=0, le=1)
     max_duplicate_share: float = Field(default=1, ge=0, le=1)
-    min_per_class: int = Field(default=5, ge=2)
+    min_per_class: int = Field(default=5, ge=1)
 
 
 class GateRule(Declared):

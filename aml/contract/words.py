@@ -11,10 +11,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from aml.contract import checks
-from aml.contract.base import Fault, Key, path
+from aml.contract.base import Fault, Key
 from aml.contract.dataset import DatasetContract
 
-_NOT_FOR_FILES = ("asked",)
 _EXPECTED = {
     "string_type": "write a text",
     "int_type": "write a whole number",
@@ -47,7 +46,7 @@ def faults_of(text: str, stem: str) -> tuple[DatasetContract | None, list[Fault]
         return None, [Fault((), f"is not YAML ({' '.join(str(error).split())})", "see https://yaml.org")]
     if not isinstance(declared, dict):
         return None, [Fault((), "holds no keys", "begin with name, task and columns")]
-    faults = [Fault((key,), "is not for files", "leave it out") for key in _NOT_FOR_FILES if key in declared]
+    faults = [Fault((key,), "is not for files", "leave it out") for key in checks.NOT_FOR_FILES if key in declared]
     if "name" in declared and declared["name"] != stem:
         faults.append(Fault(("name",), f"is {declared['name']!r}", f"in {stem}.yml it must be {stem}"))
     try:
@@ -60,12 +59,15 @@ def faults_of(text: str, stem: str) -> tuple[DatasetContract | None, list[Fault]
 def told(file: str, text: str, faults: Sequence[Fault]) -> str:
     """The message of an invalid contract: how many faults, then a line for each, with the file's line where known."""
     marks = _marks(text)
-    lines = []
-    for fault in faults:
-        line = next((marks[fault.key[:end]] for end in range(len(fault.key), 0, -1) if fault.key[:end] in marks), None)
-        lines.append(f"{file}{'' if line is None else f', line {line}'}: {fault}.")
+    placed = sorted(((_line(fault.key, marks), str(fault)) for fault in faults), key=lambda each: each[0])
+    lines = [f"{file}{f', line {line}' if line else ''}: {words}." for line, words in placed]
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     return "\n".join([f"The contract {file} has {count}.", *lines])
+
+
+def _line(key: Key, marks: Mapping[Key, int]) -> int:
+    """Where a key stands, or what is around it; 0 where nothing is."""
+    return next((marks[key[:end]] for end in range(len(key), 0, -1) if key[:end] in marks), 0)
 
 
 def _shapes(error: ValidationError) -> list[Fault]:
@@ -117,21 +119,17 @@ def _in_words(key: Key, details: ErrorDetails) -> Fault:
     if kind == "extra_forbidden":
         known = _known(key[:-1])
         near = difflib.get_close_matches(str(key[-1]), known, 1)
-        right = f"did you mean {near[0]}?" if near else f"there may be {', '.join(known)}"
+        right = f"perhaps {near[0]} is meant" if near else f"there may be {', '.join(known)}"
         return Fault(key, "there is no such key", right)
     if kind == "literal_error":
         return Fault(key, f"{shown} is none of its values", f"write {context['expected']}")
     if kind == "value_error":
-        return Fault(key, str(context["error"]), _advice(key))
+        return Fault(key, str(context["error"]), "")
     if kind in _EXPECTED:
         return Fault(key, f"{shown} does not belong here", _EXPECTED[kind])
     if kind == "string_pattern_mismatch":
         return Fault(key, f"{shown} does not fit", f"it must look like {context['pattern']}")
     return Fault(key, f"{shown} does not fit", _sentence(details["msg"]))
-
-
-def _advice(key: Key) -> str:
-    return f"correct {path(key)}" if key else "correct it"
 
 
 def _sentence(message: str) -> str:
@@ -147,7 +145,7 @@ def _known(key: Key) -> list[str]:
             inside = None if field is None else _model_of(field.annotation)
     if not (isinstance(inside, type) and issubclass(inside, BaseModel)):
         return []
-    return [name for name in inside.model_fields if name not in _NOT_FOR_FILES]
+    return [name for name in inside.model_fields if name not in checks.NOT_FOR_FILES]
 
 
 def _together(declared: Mapping[str, Any]) -> list[Fault]:

@@ -81,7 +81,8 @@ class ScoreProfile(NumberProfile):
 
 class Profile(_Read):
     """The profile of a dataset's training data; `unusable` is the share of the dataset's rows that could not be used,
-    `series` how many series there were."""
+    `series` how many series there were. Of a table without time all rows are in the first stratum, and `classes` are
+    the rows that its model gave each class."""
 
     format: Literal[1]
     dataset: str
@@ -91,6 +92,7 @@ class Profile(_Read):
     last_time: str
     columns: Mapping[str, NumberProfile | TextProfile]
     score: ScoreProfile
+    classes: Mapping[str, int] = {}
 
     @property
     def numbers(self) -> dict[str, NumberProfile]:

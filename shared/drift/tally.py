@@ -56,6 +56,7 @@ class Tally:
         texts: by column the rows of each category that the profile names, the others under one name.
         first, last: least and greatest time of the usable rows, microseconds since 1970 by the series' own clock.
         series: the names of the series met, no more than a thousand of them.
+        classes: of a classification, by column of answers the rows of each class.
     """
 
     rows: int = 0
@@ -66,6 +67,7 @@ class Tally:
     first: int | None = None
     last: int | None = None
     series: set[str] = field(default_factory=set)
+    classes: dict[str, Counter[str]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, profile: Profile) -> Self:
@@ -109,8 +111,18 @@ class Tally:
             if len(values):
                 self.numbers[name].add(values, strata, each)
         self._add_texts(profile, contract, batch)
+        self._add_classes(contract, answers)
+
+    def _add_classes(self, contract: DatasetContract, answers: pa.Table) -> None:
+        for column in contract.predictions if contract.task == "classification" else ():
+            if column.type == "text":
+                seen = self.classes.setdefault(column.name, Counter())
+                for entry in pc.value_counts(answers.column(column.name).drop_null()).to_pylist():
+                    seen[entry["values"]] += entry["counts"]
 
     def _add_times(self, batch: pa.RecordBatch, contract: DatasetContract) -> Counts:
+        if contract.time is None:
+            return np.zeros(batch.num_rows, np.int64)  # the first stratum
         times = np.asarray(batch.column(contract.time).cast(pa.int64()).to_numpy(zero_copy_only=False))
         first, last = int(times.min()), int(times.max())
         self.first = first if self.first is None else min(first, self.first)
@@ -149,6 +161,10 @@ class Tally:
             first=min((each for each in (self.first, other.first) if each is not None), default=None),
             last=max((each for each in (self.last, other.last) if each is not None), default=None),
             series=set(sorted(self.series | other.series)[:_SERIES_KEPT]),
+            classes={
+                name: self.classes.get(name, Counter()) + other.classes.get(name, Counter())
+                for name in {**self.classes, **other.classes}
+            },
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -165,6 +181,7 @@ class Tally:
             "first": self.first,
             "last": self.last,
             "series": sorted(self.series),
+            "classes": {name: dict(each) for name, each in self.classes.items()},
         }
 
     @classmethod
@@ -182,6 +199,7 @@ class Tally:
             first=known["first"],
             last=known["last"],
             series=set(known["series"]),
+            classes={name: Counter(each) for name, each in known.get("classes", {}).items()},
         )
 
 

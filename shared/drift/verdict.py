@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aml.contract import DatasetContract, DriftRules
 from shared.drift.profile import Chance, NumberProfile, Profile, Reference, TextProfile
@@ -45,23 +46,37 @@ def judge(reference: Reference, tally: Tally | None, contract: DatasetContract) 
     score = _number(profile.score, tally.numbers[profile.score.name], profile, tally, rules)
     bad = 1 - tally.usable / tally.rows
     unusable: dict[str, Any] = {"verdict": _by_share(bad - profile.unusable, rules)}
+    classes = {name: _classes(profile.classes, seen, rules) for name, seen in tally.classes.items() if profile.classes}
     unusable |= {"share": _round(bad), "training": _round(profile.unusable)}
     return {
-        "verdict": worst(each["verdict"] for each in (*columns.values(), score, unusable)),
+        "verdict": worst(each["verdict"] for each in (*columns.values(), score, *classes.values(), unusable)),
         "columns": columns,
         "score": {"name": profile.score.name, **score},
+        **({"classes": classes} if classes else {}),
         "unusable": unusable,
         "rows": tally.usable,
-        "days": _round(_days(tally)),
-        "in_season": _round(in_season(profile.score.cells, tally.numbers[profile.score.name].strata)),
+        **(_season(profile, tally) if contract.time is not None else {}),
         "training_run": reference.run,
     }
+
+
+def _season(profile: Profile, tally: Tally) -> dict[str, float]:
+    seen = tally.numbers[profile.score.name].strata
+    return {"days": _round(_days(tally)), "in_season": _round(in_season(profile.score.cells, seen))}
+
+
+def _classes(known: Mapping[str, int], seen: Mapping[str, int], rules: DriftRules) -> dict[str, Any]:
+    """How far the shares of the classes answered are from those that the model answered on training data."""
+    names = sorted({*known, *seen})
+    observed, usual = (np.array([each.get(name, 0) for name in names]) for each in (seen, known))
+    return _shares(observed, usual, rules)
 
 
 def of_values(drift: Mapping[str, Any]) -> Verdict:
     """The verdict on values and score alone: missing data are mended at their source, not by training."""
     columns = [each["verdict"] for each in drift.get("columns", {}).values()]
-    return worst([*columns, *([drift["score"]["verdict"]] if "score" in drift else [])])
+    classes = [each["verdict"] for each in drift.get("classes", {}).values()]
+    return worst([*columns, *classes, *([drift["score"]["verdict"]] if "score" in drift else [])])
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -123,6 +138,10 @@ def _text(about: TextProfile, seen: dict[str, int], rules: DriftRules) -> dict[s
     names = [*about.counts, OTHERS]
     known = np.array([*about.counts.values(), about.others])
     observed = np.array([seen.get(name, 0) for name in names])
+    return _shares(observed, known, rules)
+
+
+def _shares(observed: NDArray[np.int64], known: NDArray[np.int64], rules: DriftRules) -> dict[str, Any]:
     if not observed.sum() or not known.sum():
         return {"verdict": "unknown"}
     distance = psi(observed, known / known.sum(), int(known.sum()))

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aml.contract import DatasetContract
+from shared.reporting.classified import classified
 from shared.reporting.curves import Curves
 from shared.reporting.labels import Labels
+from shared.scoring.answers import CONFIDENCE, Answers
 from shared.scoring.events import GAP_ROWS, Event, Events, as_datetime
 from shared.tables import Dialect, Survey
 
@@ -34,6 +36,7 @@ class Reported:
         file: the blob's name within the dataset.
         model: name and version.
         counts, drift: as they stand in the manifest.
+        events, curves: of a series; `answers`: to the rows of a table.
     """
 
     file: str
@@ -44,13 +47,13 @@ class Reported:
     drift: Mapping[str, Any]
     events: Events
     curves: Curves
+    answers: Answers | None = None
 
 
 def render(about: Reported) -> bytes:
     """The page as UTF-8."""
     say = Labels(about.contract.language)
-    several = set(about.events.series) not in (set(), {None})
-    worst = about.events.most_severe()
+    table = about.contract.is_table
     return (
         _template()
         .render(
@@ -58,20 +61,31 @@ def render(about: Reported) -> bytes:
             file=about.file,
             span=_span(about.found, say),
             model=about.model,
-            tiles=_tiles(about, say),
-            several=several,
-            events=[_event(event, say) for event in worst],
-            shown=_how_many(len(worst), about.events.count, say),
-            joined=say("joined", gap=GAP_ROWS),
-            **_plotted(about, worst, say),
-            **(_listed(about.events, say) if several else {"series": [], "more_series": ""}),
+            table=table,
+            **(classified(about.contract, about.counts, about.answers, say) if table else _of_series(about, say)),
+            warnings=list(_warnings(about.found, say)),
             unscored=_unscored(about, say),
             examples=sorted(_examples(about.found), key=lambda each: (each["line"], each["reason"])),
             drift=_drift(about.drift, say),
             dialect=_halves(list(_written(about.found, say))),
+            **_tiles(about, say),
         )
         .encode("utf-8", errors="replace")
     )
+
+
+def _of_series(about: Reported, say: Labels) -> dict[str, Any]:
+    """What there is to say of the events and the course of a series."""
+    several = set(about.events.series) not in (set(), {None})
+    worst = about.events.most_severe()
+    return {
+        "several": several,
+        "events": [_event(event, say) for event in worst],
+        "shown": _how_many(len(worst), about.events.count, say),
+        "joined": say("joined", gap=GAP_ROWS),
+        **_plotted(about, worst, say),
+        **(_listed(about.events, say) if several else {"series": [], "more_series": ""}),
+    }
 
 
 @cache
@@ -89,17 +103,45 @@ def _span(found: Survey, say: Labels) -> str:
     return say("from_to", first=say.time(found.first_time), last=say.time(found.last_time))
 
 
-def _tiles(about: Reported, say: Labels) -> list[dict[str, Any]]:
-    counts, scored = about.counts, int(about.counts["scored"])
-    anomalies, verdict = int(counts.get("anomalies", 0)), str(about.drift["verdict"])
-    share = say("share", share=say.percent(anomalies / scored)) if scored else ""
+def _tiles(about: Reported, say: Labels) -> dict[str, Any]:
+    counts, verdict = about.counts, str(about.drift["verdict"])
     tiles = [
         _tile(say("rows"), say.count(counts["rows"])),
+        *(_classes if about.contract.is_table else _flags)(about, say),
+    ]
+    tiles += [_tile(say(name), say.count(counts[name])) for name in ("errors", "rejected") if counts[name]]
+    return {"tiles": [*tiles, _tile(say("drift"), say(verdict), loud=verdict == "severe")]}
+
+
+def _flags(about: Reported, say: Labels) -> list[dict[str, Any]]:
+    scored, anomalies = int(about.counts["scored"]), int(about.counts.get("anomalies", 0))
+    share = say("share", share=say.percent(anomalies / scored)) if scored else ""
+    return [
         _tile(say("anomalies"), say.count(anomalies), share),
         _tile(say("events"), say.count(about.events.count), loud=about.events.count > 0),
     ]
-    tiles += [_tile(say(name), say.count(counts[name])) for name in ("errors", "rejected") if counts[name]]
-    return [*tiles, _tile(say("drift"), say(verdict), loud=verdict == "severe")]
+
+
+def _classes(about: Reported, say: Labels) -> list[dict[str, Any]]:
+    warned = {each for kinds in about.found.warnings.values() for each in kinds}
+    rows = sum(tally.count for kinds in about.found.warnings.values() for tally in kinds.values())
+    return [
+        _tile(say("scored"), say.count(about.counts["scored"])),
+        *([_tile(say("warnings"), say.count(rows))] if warned else []),
+    ]
+
+
+def _warnings(found: Survey, say: Labels) -> Iterator[dict[str, str]]:
+    """What is odd about rows that were scored all the same, the commonest first."""
+    told = [(column, kind, rows) for column, kinds in found.warnings.items() for kind, rows in kinds.items()]
+    for column, kind, rows in sorted(told, key=lambda each: (-each[2].count, each[:2])):
+        first = rows.examples[0]
+        yield {
+            "column": column,
+            "kind": say(kind),
+            "count": say.count(rows.count),
+            "example": f"{say('line')} {first.line}: {first.reason}",
+        }
 
 
 def _how_many(shown: int, every: int, say: Labels) -> str:
@@ -180,9 +222,9 @@ def _examples(found: Survey) -> Iterator[dict[str, Any]]:
 
 def _drift(drift: Mapping[str, Any], say: Labels) -> dict[str, Any]:
     """The manifest's words on drift as a table: the columns, then the score."""
-    about = dict(drift.get("columns", {}))
+    about = {**drift.get("columns", {}), **drift.get("classes", {})}
     if "score" in drift:
-        about[say("score")] = drift["score"]
+        about[say("confidence" if drift["score"].get("name") == CONFIDENCE else "score")] = drift["score"]
     columns = [
         {
             "name": name,

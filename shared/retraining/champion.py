@@ -96,7 +96,11 @@ def measured(run: Run, left: Mapping[str, Any]) -> tuple[dict[str, Any], Champio
 def as_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
     """A challenger's own metrics as tags of its model version; what was measured because of a champion is of that day,
     stands in the run's record, and would be more tags than a resource of Azure may have (50)."""
-    own = {name: value for name, value in metrics.items() if not name.startswith(_BECAUSE_OF_A_CHAMPION)}
+    own = {
+        name: value
+        for name, value in metrics.items()
+        if isinstance(value, str | int | float) and not name.startswith(_BECAUSE_OF_A_CHAMPION)
+    }
     return {f"metric.{name}": f"{value}" for name, value in own.items()}
 
 

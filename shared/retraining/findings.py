@@ -13,7 +13,7 @@ from typing import Any
 
 from aml.contract import DatasetContract
 from shared.errors import InvalidInputError
-from shared.tables import Example, Survey, Tally
+from shared.tables import IMPUTED, Example, Survey, Tally
 
 _SHOWN = 200
 _AT_MOST = 20
@@ -25,6 +25,7 @@ _FLAWS = {
     "not_finite": "is not finite",
     "out_of_range": "is outside its range",
     "unknown_category": "is none of its categories",
+    "wrong_length": "is of another length",
 }
 
 
@@ -104,8 +105,15 @@ def examine(found: Survey, contract: DatasetContract, repeated: Tally, live: Liv
         *_too_little(found, contract),
         *_too_many_repeated(found, contract, repeated),
         *_constant_value(found, contract),
+        *_classes(found, contract),
     ]
-    warnings = [*_unusable(found), *_times(found, contract, repeated), *_constant(found, contract)]
+    warnings = [
+        *_unusable(found),
+        *_odd(found),
+        *_absent(found, contract),
+        *_times(found, contract, repeated),
+        *_constant(found, contract),
+    ]
     if live is not None and found.last_time is not None and found.last_time < live.last_time:
         older = _older(found.last_time, live)
         (warnings if live.overruled else errors).append(older)
@@ -157,6 +165,40 @@ def _constant_value(found: Survey, contract: DatasetContract) -> Iterator[Findin
         )
 
 
+def _classes(found: Survey, contract: DatasetContract) -> Iterator[Finding]:
+    """What a classification needs of its target."""
+    if contract.target is None or not found.classes:
+        return
+    least = contract.training.min_per_class
+    if len(found.classes) == 1:
+        (same,) = found.classes
+        yield Finding("single_class", f"Every usable {contract.target} is {same}; there is nothing to tell apart.")
+        return
+    few = {name: rows for name, rows in found.classes.items() if rows < least}
+    if few:
+        listed = ", ".join(f"{name} {rows}" for name, rows in few.items())
+        yield Finding(
+            "too_few_of_class",
+            f"Training needs at least {least} usable rows of each {contract.target}; there are: {listed}.",
+        )
+
+
+def _absent(found: Survey, contract: DatasetContract) -> Iterator[Finding]:
+    absent = [name for name in contract.classes if name not in found.classes]
+    if absent:
+        yield Finding(
+            "absent_class", f"No usable row has the {contract.target} {', '.join(absent)}; no model will answer so."
+        )
+
+
+def _odd(found: Survey) -> Iterator[Finding]:
+    """What rows have that are trained on all the same."""
+    odd = [(column, kind, rows) for column, kinds in found.warnings.items() for kind, rows in kinds.items()]
+    for column, kind, rows in sorted(odd, key=lambda each: (-each[2].count, each[:2])):
+        words = "is empty, and filled in," if kind == IMPUTED else _FLAWS[kind]
+        yield Finding(kind, f"{column} {words} in {_counted(rows.count)}, trained on all the same.", rows)
+
+
 def _older(last_time: datetime, live: Live) -> Finding:
     return Finding(
         "older_than_live",
@@ -193,7 +235,7 @@ def _times(found: Survey, contract: DatasetContract, repeated: Tally) -> Iterato
 def _constant(found: Survey, contract: DatasetContract) -> Iterator[Finding]:
     """A constant column beside the value; a file of one series alone is nothing to warn of."""
     for name in found.constant:
-        if name not in (contract.value, contract.series):
+        if name not in (contract.value, contract.series, contract.target):
             yield Finding("constant_column", f"{name} has the same value in every row that has one.")
 
 

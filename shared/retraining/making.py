@@ -72,7 +72,9 @@ class Making(Stage):
     def _start_job(self, run: Run) -> tuple[str, dict[str, Any]]:
         """Starts the run's job with the live model of the moment beside it."""
         contract, live = load_contract(run.dataset), self._live.get(run.dataset)
-        champion = None if live is None else named(live, self._workspace.models(live.model), self._blobs)
+        name = contract.model_name if live is None else live.model
+        known = self._workspace.models(name) if live is not None or contract.is_table else []
+        champion = None if live is None else named(live, known, self._blobs)
         job = TrainingJob(
             name=job_name(run, live),
             dataset=run.dataset,
@@ -81,6 +83,7 @@ class Making(Stage):
             contamination=run.parameters.get("contamination", contract.contamination),
             tags=_origin(run),
             champion=input_of(champion),
+            version=1 + max((int(each.version) for each in known if each.version.isdecimal()), default=0),
             tuning=contract.tuning,
         )
         self._workspace.start_training(job)

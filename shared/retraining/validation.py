@@ -50,6 +50,7 @@ def prepare(
     Raises:
         UnfitDatasetError: with the report; a code of `TableError` or of `findings`.
     """
+    contract = contract.labelled()
     try:
         found = survey(source, contract)
     except TableError as error:
@@ -102,6 +103,7 @@ def describe(found: Survey) -> dict[str, Any]:
         "unusable": found.unusable,
         "rejected": found.rejected,
         "examples": [{"line": example.line, "reason": example.reason} for example in found.examples],
+        **({"classes": dict(found.classes)} if found.classes else {}),
         "first_time": found.first_time and found.first_time.isoformat(sep=" "),
         "last_time": found.last_time and found.last_time.isoformat(sep=" "),
         "in_time_order": found.ordered,

@@ -18,7 +18,7 @@ Progress = Literal["under way", "succeeded", "failed", "canceled"]
 class TrainingJob:
     """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
     `champion` is the registered model that it measures beside its own; `contamination` is None where the task is not to
-    find anomalies."""
+    find anomalies; `version` is the one that the model will have if it is registered next, for the name of its file."""
 
     name: str
     dataset: str
@@ -28,6 +28,7 @@ class TrainingJob:
     tags: Mapping[str, str]
     champion: ModelVersion | None = None
     tuning: Tuning = field(default_factory=Tuning)
+    version: int = 1
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class Assembly:
 
     def _observed(self) -> Observed:
         """What the parts observed, in their order."""
-        parts = (Observed.from_dict(record.observed, self._task.contract) for record in self._records)
+        parts = (Observed.from_dict(record.observed, self._task.contract, self._task.found) for record in self._records)
         return reduce(Observed.then, parts, Observed.of(self._task.found, self._task.contract))
 
     def _tally(self) -> Tally | None:

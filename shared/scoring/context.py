@@ -31,8 +31,8 @@ Firsts = Mapping[str | None, datetime]
 
 
 def row_schema(contract: DatasetContract) -> pa.Schema:
-    """The Arrow schema of the rows that a model of this dataset takes: every declared column, in order."""
-    return pa.schema([(column.name, _TYPES[column.type]) for column in contract.columns])
+    """The Arrow schema of the rows that a model of this dataset takes, or is trained on: see `carried`."""
+    return pa.schema([(column.name, _TYPES[column.type]) for column in contract.carried])
 
 
 def conform(table: pa.Table, contract: DatasetContract) -> pa.Table:
@@ -127,7 +127,9 @@ def context_of(before: pa.Table, rows: pa.Table, contract: DatasetContract) -> p
 
 
 def time_order(table: pa.Table, contract: DatasetContract) -> Positions:
-    """The row numbers in the order of time within each series; equal times keep the table's order."""
+    """The row numbers in the order of time within each series; equal times, and rows without one, keep the table's."""
+    if contract.time is None:
+        return np.arange(table.num_rows)
     times = table.column(contract.time).to_numpy()
     order = stable_order(times)
     if contract.series is None or one_series(table, contract):

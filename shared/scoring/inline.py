@@ -67,6 +67,7 @@ class InlineScoring:
         header = scored_header(found.header, prediction_names(contract))
         csv = render_header(header) + b"".join(chunk.render() for chunk in chunks)
         predictions = [row for chunk in chunks for row in _predictions(chunk)]
+        warnings = [told for chunk in chunks for told in chunk.warnings or [[]] * len(chunk.cells)]
         preview = [
             {**given, **predicted} for given, predicted in zip(_given(source, found, chunks), predictions, strict=False)
         ]
@@ -82,6 +83,7 @@ class InlineScoring:
                 "rejected": [
                     {"line": reject.line, "reason": reject.reason} for chunk in chunks for reject in chunk.rejects
                 ],
+                **({"warnings": warnings} if contract.is_table else {}),
                 "model": answering_model(target, conversation),
                 "scored_by": conversation.scored_by,
             },

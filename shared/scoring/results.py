@@ -11,6 +11,7 @@ from shared.errors import ConflictError, NotFoundError
 from shared.naming import RESULTS
 from shared.runs import Run
 from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
+from shared.scoring.observed import Observed
 from shared.scoring.scorer import Conversation
 from shared.scoring.table import Counts
 from shared.scoring.targets import Target
@@ -150,7 +151,7 @@ def manifest(
     counts: Counts,
     outputs: list[dict[str, Any]],
     drift: Mapping[str, Any],
-    events: Mapping[str, Any],
+    observed: Observed,
     *,
     key: str,
     started: datetime,
@@ -161,6 +162,8 @@ def manifest(
     Args:
         key: the `fingerprint` of what the results follow from.
     """
+    table = observed.contract.is_table
+    gathered = {"answers": observed.answers.for_manifest()} if table else {"events": observed.events.for_manifest()}
     return {
         "run": run.id,
         "revision": run.revision,
@@ -170,8 +173,9 @@ def manifest(
         "scored_by": conversation.scored_by,
         "model": {**answering_model(target, conversation), "training_run": target.run},
         "counts": counts.as_dict(),
+        "warnings": about_warnings(found),
         "drift": drift,
-        "events": events,
+        **gathered,
         "timings": about_time(started, finished),
         "requests": {
             "wire": conversation.wire,
@@ -195,6 +199,20 @@ def about_input(run: Run, found: Survey) -> dict[str, Any]:
         "last_time": found.last_time and found.last_time.isoformat(sep=" "),
         "in_time_order": found.ordered,
     }
+
+
+def about_warnings(found: Survey) -> list[dict[str, Any]]:
+    """What is odd about rows that were scored all the same, by column and kind: how many, and the first of them."""
+    return [
+        {
+            "column": column,
+            "kind": kind,
+            "count": rows.count,
+            "examples": [{"line": each.line, "reason": each.reason} for each in rows.examples],
+        }
+        for column, kinds in found.warnings.items()
+        for kind, rows in kinds.items()
+    ]
 
 
 def about_time(started: datetime, finished: datetime) -> dict[str, Any]:

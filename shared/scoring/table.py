@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -27,7 +27,8 @@ from shared.tables import Cells, Chunk, Kept, Reject, Source, Survey, read, rend
 class ScoredChunk:
     """Rows in file order: their fields as they stand in the file, their predictions (null for none), and why none.
 
-    `predictions` are all columns that the model answers; the scored file has those that `shown` names.
+    `predictions` are all columns that the model answers; the scored file has those that `shown` names. `warnings` has
+    the texts about each row, where the rows were not taken from what the survey had kept.
     """
 
     cells: Cells
@@ -35,6 +36,7 @@ class ScoredChunk:
     errors: list[str]
     rejects: list[Reject]
     shown: tuple[str, ...]
+    warnings: Sequence[Sequence[str]] = ()
 
     def render(self) -> bytes:
         """The chunk's lines of the scored file."""
@@ -235,7 +237,8 @@ def _joined(chunk: Chunk, scored: Scored, shown: tuple[str, ...]) -> ScoredChunk
     rows = np.flatnonzero(chunk.usable)
     for row, why in {**_unanswered(scored.predictions), **scored.refused}.items():
         errors[rows[row]] = why
-    return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects, shown)
+    warnings = [chunk.warnings.get(row, []) for row in range(len(chunk.cells))] if chunk.warnings else []
+    return ScoredChunk(chunk.cells, predictions, errors, chunk.rejects, shown, warnings)
 
 
 def _unanswered(predictions: pa.Table) -> dict[int, str]:

@@ -46,6 +46,7 @@ class Telling:
             drift,
             done.observed.events,
             done.observed.curves,
+            done.observed.answers,
         )
         about = manifest(
             run,
@@ -55,7 +56,7 @@ class Telling:
             done.counts,
             [*done.outputs, page.write(render(report))],
             drift,
-            done.observed.events.for_manifest(),
+            done.observed,
             key=task.key,
             started=task.started,
             finished=self._clock(),

@@ -38,8 +38,10 @@ from shared.tables.rendering import (
     scored_header,
 )
 from shared.tables.surveying import Follower, survey
+from shared.tables.typed import IMPUTED
 
 __all__ = [
+    "IMPUTED",
     "REJECTS_HEADER",
     "Block",
     "Boundary",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,8 @@ class Counts:
     examples: list[Example] = field(default_factory=list)
     rejects: Finds = field(default_factory=Finds)
     flaws: dict[str, dict[str, Finds]] = field(default_factory=dict)  # by column and kind
+    warnings: dict[str, dict[str, Finds]] = field(default_factory=dict)
+    classes: Counter[str] = field(default_factory=Counter)
     ranges: dict[str, Range] = field(default_factory=dict)
     span: tuple[int, int] | None = None
     backwards: Finds = field(default_factory=Finds)
@@ -80,9 +83,10 @@ class Counts:
         if len(self.examples) < EXAMPLES:
             first = sorted(rows.problems)[: EXAMPLES - len(self.examples)]
             self.examples += [Example(block.lines[at], rows.problems[at]) for at in first]
-        for (name, kind), flaws in rows.flaws.items():
-            found = self.flaws.setdefault(name, {}).setdefault(kind, Finds())
-            found.add(len(flaws), (Example(block.lines[at], problem) for at, problem in flaws))
+        for known, seen in ((self.flaws, rows.flaws), (self.warnings, rows.warnings)):
+            for (name, kind), told in seen.items():
+                found = known.setdefault(name, {}).setdefault(kind, Finds())
+                found.add(len(told), (Example(block.lines[at], words) for at, words in told))
         if not rows.usable.any():
             return
         for name, values in rows.values.items():
@@ -91,8 +95,14 @@ class Counts:
                 self._widen(name, values[here])
             if contract.column(name).type != "time" and name not in self._varied:
                 self._compare(name, values[here] if isinstance(values, np.ndarray) else values.filter(pa.array(here)))
+        if contract.target in rows.values:
+            self._count_classes(rows.values[contract.target].filter(pa.array(rows.usable)))
         if contract.time in rows.values:
             self._add_times(block, rows, contract)
+
+    def _count_classes(self, classes: Any) -> None:
+        for entry in pc.value_counts(classes).to_pylist():
+            self.classes[entry["values"]] += entry["counts"]
 
     def _widen(self, name: str, values: NDArray[np.int64] | NDArray[np.float64]) -> None:
         if len(values):

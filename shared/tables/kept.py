@@ -38,12 +38,14 @@ class Understood:
         batch: the usable rows, as in `Chunk.batch`.
         usable: shape (rows,); `problems`: by position of the row, why it cannot be used.
         flaws: see `Chunk.flaws`.
+        warnings: by position of the row; a pass that is only to be remembered leaves them out.
     """
 
     batch: pa.RecordBatch
     usable: NDArray[np.bool_]
     problems: Mapping[int, str]
     flaws: Mapping[str, Flaws] = field(default_factory=dict)
+    warnings: Mapping[int, list[str]] = field(default_factory=dict)
 
     def part(self, start: int, stop: int) -> Understood:
         """The rows from `start` to before `stop`."""
@@ -52,7 +54,8 @@ class Understood:
         before, inside = int(self.usable[:start].sum()), int(self.usable[start:stop].sum())
         problems = {at - start: why for at, why in self.problems.items() if start <= at < stop}
         flaws = {} if start else self.flaws  # counts are of no row: the first part has them all
-        return Understood(self.batch.slice(before, inside), self.usable[start:stop], problems, flaws)
+        warnings = {at - start: told for at, told in self.warnings.items() if start <= at < stop}
+        return Understood(self.batch.slice(before, inside), self.usable[start:stop], problems, flaws, warnings)
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,8 @@ class Survey:
         duplicate_times: usable rows whose time equals the one before them in their series; None unless `ordered`.
         ranges: by canonical name, for number columns with a usable value.
         flaws: what makes rows unusable, by canonical name, then by kind (`typed.FLAWS`); a row may have several.
+        warnings: likewise what is odd about rows that can be used (`typed.FLAWS` and `typed.IMPUTED`).
+        classes: of training data that name a target, the usable rows of each class.
         rejects: the `rejected` lines.
         backwards: usable rows whose time is before that of the row before them in their series.
         repeated: the rows of `duplicate_times`; of no meaning unless `ordered`.
@@ -232,6 +234,8 @@ class Survey:
     constant: tuple[str, ...] = ()
     series: int = 0
     turns: int = 0
+    warnings: Mapping[str, Mapping[str, Tally]] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def data_rows(self) -> int:
@@ -267,6 +271,8 @@ class Chunk:
             any where there are very many.
         flaws: by canonical name, of the columns that have any; all chunks' together are the file's, but those of rows
             that were read together are all in the chunk where these begin.
+        warnings: by position among `cells`, what is odd about rows that can be used all the same; empty where the rows
+            are what the survey has kept.
         lines: in portions, one after the other, the physical line on which each of `cells` begins; empty where the rows
             are what the survey has kept.
     """
@@ -280,6 +286,7 @@ class Chunk:
     rejects: list[Reject]
     flaws: Mapping[str, Flaws] = field(default_factory=dict)
     lines: Sequence[Sequence[int]] = ()
+    warnings: Mapping[int, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,20 @@ def _chunk(
     errors = [""] * len(cells)
     begin = 0
     flaws: dict[str, Flaws] = {}
+    warnings: dict[int, list[str]] = {}
     for rows, understood in parts:
         for at, problem in understood.problems.items():
             errors[begin + at] = problem
+        warnings |= {begin + at: told for at, told in understood.warnings.items()}
         for name, found in understood.flaws.items():
             flaws[name] = flaws.get(name, Flaws()) + found
         begin += len(rows)
     if not parts:
-        nothing = understand(text_columns(cells, survey.columns, contract), survey.dialect, 0, survey.columns, contract)
+        nothing = understand(text_columns(cells, survey.columns, contract), survey.dialect, 0, contract)
         return Chunk(index, first_row, cells, nothing.batch, nothing.usable, errors, rejects)
     batch = pa.concat_batches([understood.batch for _, understood in parts])
     usable = np.concatenate([understood.usable for _, understood in parts])
-    return Chunk(index, first_row, cells, batch, usable, errors, rejects, flaws)
+    return Chunk(index, first_row, cells, batch, usable, errors, rejects, flaws, warnings=warnings)
 
 
 def _portions(source: Source, survey: Survey, contract: DatasetContract) -> Iterator[Portion]:
@@ -82,7 +84,7 @@ def _portions(source: Source, survey: Survey, contract: DatasetContract) -> Iter
                 raise _changed(survey)
             for block in table.blocks():
                 columns = text_columns(block.rows, survey.columns, contract)
-                understood = understand(columns, dialect, len(block.rows), survey.columns, contract)
+                understood = understand(columns, dialect, len(block.rows), contract)
                 yield Portion(block.rows, block.rejects, understood, block.lines)
     except UnicodeDecodeError as error:
         raise _changed(survey) from error

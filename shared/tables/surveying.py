@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,13 +11,13 @@ import pyarrow as pa
 from aml.contract import ContractError, DatasetContract
 from shared.memory import Thrift
 from shared.tables.containers import Table, open_table
-from shared.tables.counting import Counts, moment
+from shared.tables.counting import Counts, Finds, moment
 from shared.tables.kept import Kept, Portion, Understood
-from shared.tables.model import Block, Dialect, Source, Survey, TableError
+from shared.tables.model import Block, Dialect, Source, Survey, TableError, Tally
 from shared.tables.numbers import NumberEvidence
 from shared.tables.streams import Digest, weaker_encoding
 from shared.tables.times import TimeEvidence
-from shared.tables.typed import TextColumn, batch_of, text_columns, typed
+from shared.tables.typed import TextColumn, batch_of, positions, text_columns, typed
 
 
 class Follower(Protocol):
@@ -114,11 +114,11 @@ class _Look:
             self._weigh(columns, block)
         if self._under is None or (weighing and not self._counts.rows):
             self._under = self._decide()
-        rows = typed(columns, self._under, len(block.rows))
+        rows = typed(columns, self._under, len(block.rows), self._contract)
         self._counts.add(block, rows, self._contract)
         if self._kept is None and self._follower is None:
             return
-        batch = batch_of(rows, self._columns, self._contract)
+        batch = batch_of(rows, self._contract)
         if self._kept is not None:
             understood = Understood(batch, rows.usable, rows.problems, rows.counted())
             self._kept.add(Portion(block.rows, block.rejects, understood))
@@ -164,9 +164,9 @@ class _Look:
             ordered=counts.ordered,
             duplicate_times=counts.repeated.count if counts.ordered else None,
             ranges=counts.ranges,
-            flaws={
-                name: {kind: found.tally() for kind, found in kinds.items()} for name, kinds in counts.flaws.items()
-            },
+            flaws=_tallies(counts.flaws),
+            warnings=_tallies(counts.warnings),
+            classes=dict(sorted(counts.classes.items())),
             rejects=counts.rejects.tally(),
             backwards=counts.backwards.tally(),
             repeated=counts.repeated.tally(),
@@ -182,13 +182,17 @@ class _Look:
         return f"{message} No line has as many fields as the header, which has {len(self._table.header)}."
 
 
+def _tallies(found: Mapping[str, Mapping[str, Finds]]) -> dict[str, dict[str, Tally]]:
+    return {name: {kind: finds.tally() for kind, finds in kinds.items()} for name, kinds in found.items()}
+
+
 def _first_line(counts: Counts) -> int | None:
     return counts.examples[0].line if counts.examples else None
 
 
 def _resolve(table: Table, contract: DatasetContract) -> dict[str, int]:
     try:
-        return contract.resolve(table.header)
+        return positions(table.header, contract)
     except ContractError as error:
         raise TableError(error.code, error.message) from error
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from aml.contract import Column, DatasetContract
+from aml.contract import Column, DatasetContract, Expression, normalise
 from shared.tables.cells import Cells, Rows
 from shared.tables.kept import Understood
 from shared.tables.model import Dialect, Flaws
@@ -19,7 +19,12 @@ from shared.tables.numbers import Verdict, read_numbers
 from shared.tables.shapes import Shaped, shape
 from shared.tables.times import Moments, settle, take_apart
 
-FLAWS = ("empty", "not_a_time", "not_a_number", "not_finite", "out_of_range", "unknown_category")
+FLAWS = ("empty", "not_a_time", "not_a_number", "not_finite", "out_of_range", "unknown_category", "wrong_length")
+IMPUTED = "imputed"
+"""The kind of the warning that a field is empty and the model will fill it in."""
+
+_NOTHING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none"})
+"""What statistics programs write where there is nothing; taken so where a column's empty fields are filled in."""
 _SHOWN = 60
 _CATEGORIES_SHOWN = 5
 _NO_TIME = "is not a time"
@@ -53,6 +58,7 @@ class TypedRows:
         usable: shape (rows,).
         problems: by position of the row, why it cannot be used.
         flaws: the same by column and kind of problem (`FLAWS`): positions, in order, and what is wrong there.
+        warnings: likewise what is odd about rows that can be used all the same.
     """
 
     values: dict[str, Any]
@@ -60,6 +66,15 @@ class TypedRows:
     usable: NDArray[np.bool_]
     problems: dict[int, str]
     flaws: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
+    warnings: dict[tuple[str, str], list[tuple[int, str]]] = field(default_factory=dict)
+
+    def warned(self) -> dict[int, list[str]]:
+        """The warnings by position of the row."""
+        found: dict[int, list[str]] = {}
+        for warnings in self.warnings.values():
+            for at, warning in warnings:
+                found.setdefault(at, []).append(warning)
+        return found
 
     def counted(self) -> dict[str, Flaws]:
         """How many fields have no usable value, by canonical name, of the columns that have any."""
@@ -82,7 +97,22 @@ def text_columns(rows: Rows | Cells, positions: Mapping[str, int], contract: Dat
     return columns
 
 
-def typed(columns: Iterable[TextColumn], dialect: Dialect, size: int) -> TypedRows:
+def positions(header: Sequence[str], contract: DatasetContract) -> dict[str, int]:
+    """Where a header has the columns that are taken from a file: those of `contract.carried`, and those from which the
+    ones among them follow that it does not have.
+
+    Raises:
+        ContractError: as `DatasetContract.resolve`.
+    """
+    found = contract.resolve(header)
+    wanted = {column.name for column in contract.carried}
+    for column in contract.carried:
+        if column.name not in found and column.source is not None:
+            wanted.update(column.source.names)
+    return {name: at for name, at in found.items() if name in wanted}
+
+
+def typed(columns: Iterable[TextColumn], dialect: Dialect, size: int, contract: DatasetContract) -> TypedRows:
     """Read `size` rows under a settled dialect."""
     rows = TypedRows({}, {}, np.ones(size, np.bool_), {})
     for text in columns:
@@ -92,15 +122,28 @@ def typed(columns: Iterable[TextColumn], dialect: Dialect, size: int) -> TypedRo
             _add_numbers(rows, text, text.shaped, dialect)
         else:
             _add_text(rows, text)
+    for column in contract.carried:
+        if (
+            column.source is not None
+            and column.name not in rows.values
+            and set(column.source.names) <= set(rows.values)
+        ):
+            _add_following(rows, column, column.source)
+    if not rows.usable.all():
+        of_usable = {key: [each for each in told if rows.usable[each[0]]] for key, told in rows.warnings.items()}
+        rows.warnings = {key: told for key, told in of_usable.items() if told}
     return rows
 
 
-def batch_of(rows: TypedRows, positions: Mapping[str, int], contract: DatasetContract) -> pa.RecordBatch:
-    """The usable rows as Arrow columns, named canonically; an empty optional field is null."""
+def batch_of(rows: TypedRows, contract: DatasetContract) -> pa.RecordBatch:
+    """The usable rows as Arrow columns, named canonically; an empty field that may be is null."""
     everything = bool(rows.usable.all())
     names, arrays = [], []
-    for name in positions:
-        kind = _ARROW[contract.column(name).type]
+    for column in contract.carried:
+        name = column.name
+        if name not in rows.values:
+            continue
+        kind = _ARROW[column.type]
         values = rows.values[name]
         mask = rows.missing[name]
         if isinstance(values, np.ndarray):
@@ -112,12 +155,10 @@ def batch_of(rows: TypedRows, positions: Mapping[str, int], contract: DatasetCon
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
-def understand(
-    columns: Iterable[TextColumn], dialect: Dialect, size: int, positions: Mapping[str, int], contract: DatasetContract
-) -> Understood:
+def understand(columns: Iterable[TextColumn], dialect: Dialect, size: int, contract: DatasetContract) -> Understood:
     """Read `size` rows under a settled dialect, and keep of them what is passed on."""
-    rows = typed(columns, dialect, size)
-    return Understood(batch_of(rows, positions, contract), rows.usable, rows.problems, rows.counted())
+    rows = typed(columns, dialect, size, contract)
+    return Understood(batch_of(rows, contract), rows.usable, rows.problems, rows.counted(), rows.warned())
 
 
 def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dialect) -> None:
@@ -128,51 +169,98 @@ def _add_times(rows: TypedRows, text: TextColumn, moments: Moments, dialect: Dia
 
 
 def _add_numbers(rows: TypedRows, text: TextColumn, shaped: Shaped, dialect: Dialect) -> None:
-    column = text.column
     values, verdicts = read_numbers(shaped, dialect.decimal, dialect.thousands)
-    rows.values[column.name] = values
-    rows.missing[column.name] = _blame(rows, text, sorted(verdicts), lambda at: verdicts[at].value)
+    rows.values[text.column.name] = values
+    rows.missing[text.column.name] = _blame(rows, text, sorted(verdicts), lambda at: verdicts[at].value)
+    _add_bounds(rows, text.column, values, lambda at: _shown(text.texts[at].as_py()))
+
+
+def _add_bounds(rows: TypedRows, column: Column, values: NDArray[np.float64], shown: Callable[[int], str]) -> None:
     for bound, outside, word in (
         (column.minimum, np.less, "below"),
         (column.maximum, np.greater, "above"),
     ):
         if bound is not None:
             for at in np.flatnonzero(outside(values, bound)).tolist():
-                problem = f"{column.name}: {_shown(text.texts[at].as_py())} is {word} {bound:g}"
-                _complain(rows, at, problem, column, "out_of_range")
+                _object(rows, at, f"{column.name}: {shown(at)} is {word} {bound:g}", column, "out_of_range")
 
 
 def _add_text(rows: TypedRows, text: TextColumn) -> None:
+    column = text.column
     coded = text.texts.dictionary_encode()
-    stripped = [value.strip() for value in coded.dictionary.to_pylist()]
+    stripped = [_as_declared(value.strip(), column) for value in coded.dictionary.to_pylist()]
     codes = coded.indices.to_numpy()
     blank = np.array([not value for value in stripped], np.bool_)
     bad = np.flatnonzero(blank[codes]).tolist() if blank.any() else []
-    rows.values[text.column.name] = pa.array(stripped, pa.string()).take(coded.indices)
-    rows.missing[text.column.name] = _blame(rows, text, bad, lambda _: Verdict.EMPTY.value)
-    if text.column.categories:
-        known = {"", *text.column.categories}
+    rows.values[column.name] = pa.array(stripped, pa.string()).take(coded.indices)
+    rows.missing[column.name] = _blame(rows, text, bad, lambda _: Verdict.EMPTY.value)
+    if column.categories:
+        known = {"", *column.categories}
         strange = np.array([value not in known for value in stripped], np.bool_)
         for at in np.flatnonzero(strange[codes]).tolist() if strange.any() else []:
-            problem = f"{text.column.name}: {_shown(stripped[codes[at]])} is none of {_listed(text.column.categories)}"
-            _complain(rows, at, problem, text.column, "unknown_category")
+            problem = f"{column.name}: {_shown(stripped[codes[at]])} is none of {_listed(column.categories)}"
+            _object(rows, at, problem, column, "unknown_category")
+    if column.length is not None:
+        wrong = np.array([len(value) not in (0, column.length) for value in stripped], np.bool_)
+        for at in np.flatnonzero(wrong[codes]).tolist() if wrong.any() else []:
+            value = stripped[codes[at]]
+            problem = f"{column.name}: {_shown(value)} has {len(value)} characters, not {column.length}"
+            _object(rows, at, problem, column, "wrong_length")
+
+
+def _as_declared(value: str, column: Column) -> str:
+    """A text as its column declares it: a category in whatever case, and nothing where somebody wrote so."""
+    if value in column.categories:
+        return value
+    plain = normalise(value)
+    found = next((each for each in column.categories if normalise(each) == plain), value) if plain else value
+    return "" if found is value and column.impute is not None and value.casefold() in _NOTHING else found
+
+
+def _add_following(rows: TypedRows, column: Column, source: Expression) -> None:
+    """A column that the file does not have, worked out from others."""
+    given = {
+        name: np.where(rows.missing[name], np.nan, np.asarray(rows.values[name], np.float64)) for name in source.names
+    }
+    values = source.of(given)
+    nothing = np.isnan(values)
+    rows.values[column.name] = values
+    rows.missing[column.name] = nothing & column.may_be_empty
+    for at in np.flatnonzero(nothing & rows.usable).tolist():
+        problem = f"{column.name} cannot be worked out from {' and '.join(source.names)}"
+        if column.may_be_empty:
+            _warn(rows, at, problem, column, IMPUTED)
+        else:
+            _complain(rows, at, problem, column, "empty")
+    _add_bounds(rows, column, values, lambda at: f"{values[at]:g}")
 
 
 def _blame(rows: TypedRows, text: TextColumn, bad: list[int], reason: Callable[[int], str]) -> NDArray[np.bool_]:
     """Note what is wrong with the fields at `bad`. Answers which of them are empty, and may be."""
     missing = np.zeros(len(text.texts), np.bool_)
-    name = text.column.name
+    column, name = text.column, text.column.name
     for at in bad:
         field = text.texts[at].as_py()
-        if field.strip():
+        if field.strip() and not (column.impute is not None and field.strip().casefold() in _NOTHING):
             word = reason(at)
             problem = f"{name} {word}" if word == Verdict.NOT_FINITE.value else f"{name}: {_shown(field)} {word}"
-            _complain(rows, at, problem, text.column, _KINDS[word])
-        elif text.column.required:
-            _complain(rows, at, f"{name} {Verdict.EMPTY.value}", text.column, "empty")
+            _complain(rows, at, problem, column, _KINDS[word])
+        elif not column.may_be_empty:
+            _complain(rows, at, f"{name} {Verdict.EMPTY.value}", column, "empty")
         else:
             missing[at] = True
+            if column.impute is not None:
+                _warn(rows, at, f"{name} {Verdict.EMPTY.value}; the model fills it in", column, IMPUTED)
     return missing
+
+
+def _object(rows: TypedRows, at: int, problem: str, column: Column, kind: str) -> None:
+    """What the contract says of values outside: the row cannot be used, or it is told of."""
+    (_complain if column.outside == "error" else _warn)(rows, at, problem, column, kind)
+
+
+def _warn(rows: TypedRows, at: int, warning: str, column: Column, kind: str) -> None:
+    rows.warnings.setdefault((column.name, kind), []).append((at, warning))
 
 
 def _complain(rows: TypedRows, at: int, problem: str, column: Column, kind: str) -> None:

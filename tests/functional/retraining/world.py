@@ -75,8 +75,8 @@ class FakeTargets(Targets):
     """Connects to deployments that answer every row.
 
     `fault` is what is raised instead, `faults` the same by deployment (by training run where a bundle answers); `score`
-    is what is answered, `alerts` every how manieth row each of them flags (0: none), `routed` who answers requests that
-    name no deployment, by turns.
+    is what is answered, in the columns of `contract`, `alerts` every how manieth row each of them flags (0: none),
+    `routed` who answers requests that name no deployment, by turns.
     """
 
     def __init__(self, settings: Settings, live: LiveModels) -> None:
@@ -86,6 +86,7 @@ class FakeTargets(Targets):
         self.alerts: dict[str | None, int] = {}
         self.routed: list[str] = []
         self.score: float | None = 0.5
+        self.contract = GAS
         self.version = ""
         self.asked: list[tuple[str, str | None, int]] = []
 
@@ -116,7 +117,7 @@ class _Client(EndpointClient):
         every = self._targets.alerts.get(answers, 0)
         flags = [int(every > 0 and row % every == 0) for row in range(rows)]
         told = {"anomaly": flags, "anomaly_score": [self._targets.score] * rows}
-        schema = prediction_schema(GAS).with_metadata({"dropscore.version": self._targets.version})
+        schema = prediction_schema(self._targets.contract).with_metadata({"dropscore.version": self._targets.version})
         columns = [pa.array(told.get(field.name, [_OTHERS[field.type]] * rows), field.type) for field in schema]
         answer = Answer(write_table(pa.table(columns, schema=schema)), ARROW, deployment, "request")
         return decode(answer), answer
