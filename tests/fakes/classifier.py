@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from aml.contract import ContractError, DatasetContract
-from aml.serving import ARROW, JSON, Answer
+from aml.messages import ARROW, JSON, Answer
 
 CHOICE = b"dropscore.model_choice"
 _TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
