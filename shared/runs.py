@@ -78,6 +78,8 @@ class Run(BaseModel):
     """Why there is the dataset, where the app made it itself: `why` is ``drift``."""
     data: dict[str, Any] | None = None
     validation: dict[str, Any] | None = None
+    asset: dict[str, Any] | None = None
+    """The data asset that the job reads: `name`, `version`, and `path` in the container `training`."""
     job: str | None = None
     output: str | None = None
     """Where the job writes, below the run's folder in `training`; the files that were judged are in ``model``."""

@@ -23,6 +23,7 @@ from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
 from shared.retraining.jobs import file_of, own_changes
 from shared.retraining.workspace import (
     UNAVAILABLE,
+    DataAsset,
     Deployment,
     Endpoint,
     JobStatus,
@@ -61,6 +62,34 @@ class AzureMLWorkspace:
         # It says at every import that classes of its own are experimental; what concerns the app it raises.
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
 
+    def register_data(self, asset: DataAsset, tags: Mapping[str, str]) -> DataAsset:
+        try:
+            return self._register_data(asset, tags)
+        except WorkspaceRefusedError:
+            with _translated(), suppress(ResourceNotFoundError):
+                return self._known_data(asset)  # another instance was quicker: a version's path is fixed
+            raise
+
+    def _register_data(self, asset: DataAsset, tags: Mapping[str, str]) -> DataAsset:
+        from azure.ai.ml.entities import Data
+
+        with _translated():
+            try:
+                return self._known_data(asset)
+            except ResourceNotFoundError:
+                path = self._address(asset.path)
+                made = Data(name=asset.name, version=asset.version, path=path, type="uri_file", tags=dict(tags))
+                self._client.data.create_or_update(made)
+        return asset
+
+    def _known_data(self, asset: DataAsset) -> DataAsset:
+        found = self._client.data.get(asset.name, version=asset.version)
+        return DataAsset(asset.name, asset.version, str(found.path).partition("/paths/")[2])
+
+    def _address(self, path: str) -> str:
+        """A place in the app's datastore as Azure ML writes it."""
+        return f"azureml://datastores/{self._settings.aml_datastore}/paths/{path}"
+
     def start_training(self, job: TrainingJob) -> None:
         if self.job(job.name) is not None:
             return
@@ -73,14 +102,14 @@ class AzureMLWorkspace:
     def _submit(self, job: TrainingJob) -> None:
         from azure.ai.ml import load_job
 
-        folder = f"azureml://datastores/{self._settings.aml_datastore}/paths/{job.folder}"
+        folder = self._address(job.folder)
         champion = job.champion and {
             "type": "custom_model",
             "path": f"azureml:{job.champion.name}:{job.champion.version}",
             "mode": "ro_mount",
         }
         with _translated(), _snapshot() as code:
-            asset = self._data_asset(job, f"{folder}/data.parquet")
+            data = f"azureml:{job.data.name}:{job.data.version}" if job.data else f"{folder}/data.parquet"
             definition = load_job(
                 _AML / "jobs" / file_of(job),
                 params_override=[
@@ -90,7 +119,7 @@ class AzureMLWorkspace:
                     {"compute": self._settings.aml_compute},
                     {"tags": dict(job.tags)},
                     {"inputs.dataset": job.dataset},
-                    {"inputs.data.path": asset},
+                    {"inputs.data.path": data},
                     *own_changes(job, folder, str(code)),
                     *([{"inputs.champion": champion}] if champion else []),
                 ],
@@ -102,17 +131,6 @@ class AzureMLWorkspace:
                     definition.early_termination = None
             command.environment = self._environment(command.environment)
             self._client.jobs.create_or_update(definition)
-
-    def _data_asset(self, job: TrainingJob, path: str) -> str:
-        from azure.ai.ml.entities import Data
-
-        try:
-            asset = self._client.data.get(job.dataset, version=job.run)
-        except ResourceNotFoundError:
-            asset = self._client.data.create_or_update(
-                Data(name=job.dataset, version=job.run, path=path, type="uri_file", tags=dict(job.tags))
-            )
-        return f"azureml:{asset.name}:{asset.version}"
 
     def _environment(self, declared: Environment) -> str:
         """The environment that a YAML file declares inline, registered once; its version the digest of what it is."""

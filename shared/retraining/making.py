@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,7 @@ from aml.contract import contract_names, load_contract
 from shared.claims import Claim, is_claimed
 from shared.errors import ConflictError, InvalidInputError, NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING, place, require_known
+from shared.retraining.assets import registered
 from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
 from shared.retraining.findings import report_of
 from shared.retraining.gate import judge, recorded
@@ -75,6 +77,7 @@ class Making(Stage):
         name = contract.model_name if live is None else live.model
         known = self._workspace.models(name) if live is not None or contract.is_table else []
         champion = None if live is None else named(live, known, self._blobs)
+        asset = registered(self._workspace, self._blobs, run, f"{folder(run)}/data.parquet", _origin(run))
         job = TrainingJob(
             name=job_name(run, live),
             dataset=run.dataset,
@@ -85,9 +88,11 @@ class Making(Stage):
             champion=input_of(champion),
             version=1 + max((int(each.version) for each in known if each.version.isdecimal()), default=0),
             tuning=contract.tuning,
+            data=asset,
         )
         self._workspace.start_training(job)
         changes = {"job": job.name, "output": output_of(job.name), "champion": champion}
+        changes["asset"] = asdict(asset)
         return f"job {job.name}", changes | {"tuning": asked_for(contract.tuning)}
 
     def evaluate(self, held: Held) -> Held | None:
@@ -135,7 +140,7 @@ class Making(Stage):
         judged = recorded(verdict, run.parameters)
         if not verdict.promote and "forced" not in judged:
             return self._move(held, State.REJECTED, "; ".join(verdict.reasons), verdict=judged)
-        tags = _origin(run) | as_tags(run.metrics or {})
+        tags = _origin(run) | _asset_of(run) | as_tags(run.metrics or {})
         self._require_current(held)
         version = self._workspace.register(contract.model_name, model_job(run), run.id, tags)
         note = f"{contract.model_name} version {version}{', forced' if 'forced' in judged else ''}"
@@ -151,3 +156,8 @@ def _origin(run: Run) -> dict[str, str]:
         "sha256": (run.data or {})["sha256"],
         "run": run.id,
     }
+
+
+def _asset_of(run: Run) -> dict[str, str]:
+    """The tag that says which data asset a model was trained on."""
+    return {"data_asset": f"{run.asset['name']}:{run.asset['version']}"} if run.asset else {}

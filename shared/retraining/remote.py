@@ -21,6 +21,7 @@ from shared.errors import WorkspaceUnavailableError
 from shared.retraining.calls import read_answer, write_call
 from shared.retraining.workspace import (
     UNAVAILABLE,
+    DataAsset,
     Deployment,
     Endpoint,
     JobStatus,
@@ -95,6 +96,9 @@ class RemoteWorkspace:
         """Ends the child, if there is one; the next call starts another."""
         with self._lock:
             self._end()
+
+    def register_data(self, asset: DataAsset, tags: Mapping[str, str]) -> DataAsset:
+        return self._ask(Workspace.register_data, asset, tags)
 
     def start_training(self, job: TrainingJob) -> None:
         self._ask(Workspace.start_training, job)

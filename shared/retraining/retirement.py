@@ -161,8 +161,9 @@ class Retirement:
 
     def _delete_training_data(self, dataset: str) -> None:
         before = self._clock() - timedelta(days=self._settings.retire_training_days)
+        read = self._read_by_others(dataset)
         for folder in self._blobs.folders(TRAINING, f"{dataset}/"):
-            if not is_run_id(folder):
+            if not is_run_id(folder) or folder in read:
                 continue
             try:
                 run = self._runs.load(dataset, folder).run
@@ -173,6 +174,12 @@ class Retirement:
             for blob in list(self._blobs.list_blobs(TRAINING, f"{dataset}/{folder}/")):
                 self._blobs.delete(TRAINING, blob.name)
             _log.info("deleted the training data of %s", run.id, extra={"run": run.id, "dataset": dataset})
+
+    def _read_by_others(self, dataset: str) -> set[str]:
+        """Folders whose rows are the data asset of a run that is open or came to something."""
+        runs = (found.run for found in self._runs.search(dataset=dataset, kind="train"))
+        paths = [str(run.asset["path"]) for run in runs if run.asset and not _is_fruitless(run)]
+        return {path.split("/")[1] for path in paths if path.count("/") > 1}
 
     def _forget(self, dataset: str) -> None:
         before = self._clock() - timedelta(days=self._settings.retire_state_days)

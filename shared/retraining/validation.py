@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -74,12 +75,14 @@ def prepare(
         if scattered is not None:
             report = _passed(examine(found, contract, scattered.tally(), live))
         file.seek(0)
-        blocks = []
+        blocks, digest = [], hashlib.sha256()
         for index, piece in enumerate(_pieces(file)):
             blocks.append(f"{index:06d}-{attempt}")
             blobs.stage(TRAINING, name, blocks[-1], piece)
+            digest.update(piece)
         blobs.commit(TRAINING, name, blocks)
-    return TrainingData(describe(found), report, latest, sample.take(pa.array(time_order(sample, contract))))
+    about = describe(found) | {"rows_sha256": digest.hexdigest()}
+    return TrainingData(about, report, latest, sample.take(pa.array(time_order(sample, contract))))
 
 
 def _passed(report: Report) -> Report:

@@ -15,10 +15,20 @@ Progress = Literal["under way", "succeeded", "failed", "canceled"]
 
 
 @dataclass(frozen=True)
+class DataAsset:
+    """A version of a dataset: a file of rows at `path` in the app's datastore; what it leads to never changes."""
+
+    name: str
+    version: str
+    path: str
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
     `champion` is the registered model that it measures beside its own; `contamination` is None where the task is not to
-    find anomalies; `version` is the one that the model will have if it is registered next, for the name of its file."""
+    find anomalies; `version` is the one that the model will have if it is registered next, for the name of its file;
+    `data` is the asset that it reads, None for ``data.parquet`` in its folder."""
 
     name: str
     dataset: str
@@ -29,6 +39,7 @@ class TrainingJob:
     champion: ModelVersion | None = None
     tuning: Tuning = field(default_factory=Tuning)
     version: int = 1
+    data: DataAsset | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,12 @@ class Workspace(Protocol):
         WorkspaceRefusedError: the request itself is refused.
     """
 
+    def register_data(self, asset: DataAsset, tags: Mapping[str, str]) -> DataAsset:
+        """Makes sure that there is a data asset of this name and version, and returns the one that there is, which may
+        lead elsewhere."""
+
     def start_training(self, job: TrainingJob) -> None:
-        """Makes sure that the data asset, the environment and the job exist."""
+        """Makes sure that the environment and the job exist."""
 
     def job(self, name: str) -> JobStatus | None:
         """How far the job is; None when there is none of that name."""

@@ -17,7 +17,7 @@ from aml.contract import Choice
 from shared.errors import NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING
 from shared.retraining.jobs import output_of
-from shared.retraining.workspace import Deployment, Endpoint, JobStatus, ModelVersion, Progress, TrainingJob
+from shared.retraining.workspace import DataAsset, Deployment, Endpoint, JobStatus, ModelVersion, Progress, TrainingJob
 from shared.storage import BlobStore
 
 METRICS: Mapping[str, Any] = {"alert_rate": 0.01, "recall": 0.6, "rows": 400}
@@ -57,6 +57,8 @@ class FakeWorkspace:
         self.job_ends: Progress = "succeeded"
         self.deployment_ends: Progress = "succeeded"
         self.endpoint_ends: Progress = "succeeded"
+        self.assets: dict[tuple[str, str], DataAsset] = {}
+        self.asset_tags: dict[tuple[str, str], dict[str, str]] = {}
         self.jobs: dict[str, Job] = {}
         self.versions: dict[str, list[ModelVersion]] = defaultdict(list)
         self.archived: set[tuple[str, str]] = set()
@@ -84,6 +86,15 @@ class FakeWorkspace:
         """What hung ends after all, but for jobs, which may go on for ever."""
         self.looks = looks
         self._waits.clear()
+
+    def register_data(self, asset: DataAsset, tags: Mapping[str, str]) -> DataAsset:
+        """See `Workspace`."""
+        with self._call("register_data"):
+            key = (asset.name, asset.version)
+            if key not in self.assets:
+                self.effects["data"] += 1
+                self.assets[key], self.asset_tags[key] = asset, dict(tags)
+            return self.assets[key]
 
     def start_training(self, job: TrainingJob) -> None:
         """See `Workspace`."""
@@ -136,7 +147,8 @@ class FakeWorkspace:
         elif self.metrics == "train":
             with tempfile.TemporaryDirectory() as folder:
                 data, model = Path(folder) / "data.parquet", Path(folder) / "model"
-                data.write_bytes(self._blobs.get(TRAINING, f"{job.folder}/data.parquet")[0])
+                rows = job.data.path if job.data else f"{job.folder}/data.parquet"
+                data.write_bytes(self._blobs.get(TRAINING, rows)[0])
                 share = str(job.contamination or 0.01)
                 asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
                 if job.champion is not None:

@@ -19,7 +19,7 @@ from tests.fakes.workspace import METRICS
 from tests.functional.retraining.world import ENDPOINT, FIRST, GAS, Crash, CrashError, World, dataset
 
 _LATER = FIRST + timedelta(days=20)
-ONCE = {"job": 1, "model": 1, "endpoint": 1, "deployment": 1, "traffic": 1}
+ONCE = {"data": 1, "job": 1, "model": 1, "endpoint": 1, "deployment": 1, "traffic": 1}
 FORWARD = ["received", "validated", "training", "evaluated", "registered", "deploying", "verifying", "live"]
 
 
@@ -63,6 +63,7 @@ def test_a_dropped_dataset_becomes_the_live_model() -> None:
         "etag": world.blobs.info(DATASETS, "gas/first.csv").etag,
         "sha256": run.data["sha256"],
         "run": run.id,
+        "data_asset": f"gas:{run.asset['version'] if run.asset else None}",
         "metric.alert_rate": "0.01",
         "metric.recall": "0.6",
         "metric.rows": "400",
@@ -193,7 +194,7 @@ def test_a_crash_at_any_write_leaves_the_next_look_to_finish_the_work(after: boo
 
 
 @pytest.mark.parametrize(
-    "method", ["start_training", "register", "start_endpoint", "start_deployment", "start_traffic"]
+    "method", ["register_data", "start_training", "register", "start_endpoint", "start_deployment", "start_traffic"]
 )
 def test_an_effect_whose_answer_is_lost_is_not_repeated(method: str) -> None:
     world = World()

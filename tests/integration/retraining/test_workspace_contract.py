@@ -34,7 +34,7 @@ from shared.retraining.azureml import AzureMLWorkspace
 from shared.retraining.jobs import output_of
 from shared.retraining.remote import RemoteWorkspace
 from shared.retraining.smoke import smoke
-from shared.retraining.workspace import Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
+from shared.retraining.workspace import DataAsset, Deployment, JobStatus, ModelVersion, TrainingJob, Workspace
 from shared.scoring.context import conform, write_table
 from shared.scoring.targets import AML_SCOPE, Target, Targets
 from shared.settings import Settings
@@ -91,6 +91,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         blobs.ensure_containers(CONTAINERS)
         job = TrainingJob("contract-1", "gas", "contract-run-1", "gas/contract-run-1", 0.02, {"run": "contract-run-1"})
         blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=20))
+        asset = workspace.register_data(DataAsset("gas", "0123-4567", f"{job.folder}/data.parquet"), job.tags)
+        job = replace(job, data=asset)
         workspace.start_training(job)
         workspace.start_training(job)
         yield Place(workspace, blobs, job, workspaces)
@@ -149,6 +151,15 @@ def test_what_is_not_there_is_none(place: Place) -> None:
     assert list(place.workspace.models("no_such_model")) == []
     assert place.workspace.endpoint("no-such-endpoint") is None
     assert place.workspace.deployment("no-such-endpoint", "blue") is None
+
+
+def test_a_data_asset_leads_to_where_it_led_first(place: Place) -> None:
+    assert place.job.data is not None
+    again = replace(place.job.data, path="gas/elsewhere/data.parquet")
+
+    assert place.workspace.register_data(again, {"run": "another"}) == place.job.data
+    other = replace(again, version="89ab-cdef")
+    assert place.workspace.register_data(other, {"run": "another"}) == other
 
 
 def test_the_job_trains_on_the_file_and_leaves_model_and_metrics(place: Place) -> None:

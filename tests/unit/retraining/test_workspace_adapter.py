@@ -20,7 +20,7 @@ from azure.identity import CredentialUnavailableError
 
 from shared.errors import WorkspaceRefusedError, WorkspaceUnavailableError
 from shared.retraining.azureml import AzureMLWorkspace, progress_of_job, progress_of_resource
-from shared.retraining.workspace import JobStatus, ModelVersion, TrainingJob
+from shared.retraining.workspace import DataAsset, JobStatus, ModelVersion, TrainingJob
 from shared.settings import Settings
 
 JOB = TrainingJob("gas-1", "gas", "run-1", "gas/run-1", 0.01, {"run": "run-1"})
@@ -98,6 +98,7 @@ def calls(error: Exception) -> list[Callable[[], object]]:
         online_deployments={"get": fails, "begin_create_or_update": fails, "begin_delete": fails},
     )
     return [
+        lambda: ours.register_data(DataAsset("gas", "1", "gas/run-1/data.parquet"), {}),
         lambda: ours.start_training(JOB),
         lambda: ours.job("gas-1"),
         lambda: ours.register("m", "gas-1", "run-1", {}),
@@ -264,3 +265,39 @@ def test_what_is_not_there_need_not_be_undone() -> None:
 
     ours.cancel_job("gas-1")
     ours.delete_deployment("e", "blue")
+
+
+class DataAssets:
+    """The SDK's data assets: `others` are there before this client's own, and may not be given another path."""
+
+    def __init__(self, others: dict[str, str], *, seen: bool) -> None:
+        self.there, self._others, self._seen = dict(others) if seen else {}, others, seen
+
+    def get(self, name: str, version: str) -> SimpleNamespace:
+        if version not in self.there:
+            raise ResourceNotFoundError("no such version")
+        return SimpleNamespace(path=f"azureml://subscriptions/s/datastores/d/paths/{self.there[version]}")
+
+    def create_or_update(self, data: Any) -> None:
+        if data.version in self._others:
+            self.there = dict(self._others)
+            raise answered(400)
+        self.there[data.version] = data.path.partition("/paths/")[2]
+
+
+@pytest.mark.parametrize(("others", "seen"), [({}, False), ({"1": "gas/a/data.parquet"}, True)])
+def test_a_data_asset_that_is_there_is_returned_as_it_is(others: dict[str, str], seen: bool) -> None:
+    client = DataAssets(others, seen=seen)
+    ours = workspace(data={"get": client.get, "create_or_update": client.create_or_update})
+    asset = DataAsset("gas", "1", "gas/b/data.parquet")
+
+    found = [ours.register_data(asset, {"run": "b"}) for _ in range(2)]
+
+    assert found == [DataAsset("gas", "1", others.get("1", asset.path))] * 2
+
+
+def test_an_instance_that_was_slower_gets_the_data_asset_of_the_quicker_one() -> None:
+    client = DataAssets({"1": "gas/a/data.parquet"}, seen=False)
+    ours = workspace(data={"get": client.get, "create_or_update": client.create_or_update})
+
+    assert ours.register_data(DataAsset("gas", "1", "gas/b/data.parquet"), {}).path == "gas/a/data.parquet"
