@@ -146,6 +146,12 @@ def run(req: func.HttpRequest) -> func.HttpResponse:
     return _answer(lambda: api.run(dropscore(), req.route_params["id"]))
 
 
+@app.route("lineage/{dataset}", methods=["GET"])
+def lineage(req: func.HttpRequest) -> func.HttpResponse:
+    """Where a score comes from, and what came of a dataset."""
+    return _answer(lambda: api.lineage(dropscore(), req.route_params["dataset"], _request(req)))
+
+
 @app.route("models/{dataset}", methods=["GET"])
 def models(req: func.HttpRequest) -> func.HttpResponse:
     """Model versions, their metrics, and which is live."""

@@ -21,6 +21,8 @@ from shared.naming import RUNS, is_run_id
 from shared.storage import ABSENT, BlobStore
 
 Kind = Literal["train", "score"]
+_NO_VERSION = "-"
+"""Stands beside the record of a run without a model; metadata may not be empty."""
 
 
 class Step(BaseModel):
@@ -107,6 +109,11 @@ class Run(BaseModel):
         return str(self.activated["run"]) if self.activated else self.id
 
     @property
+    def version(self) -> str | None:
+        """The version of the model that a training run made, or that answered a scoring run; None as yet."""
+        return self.model_version if self.kind == "train" else (self.model or {}).get("version")
+
+    @property
     def created(self) -> datetime:
         """When the run's first state was entered."""
         return self.history[0].at
@@ -180,9 +187,11 @@ class RunStore:
         kind: str | None = None,
         states: Iterable[str] | None = None,
         after: str | None = None,
+        version: str | None = None,
         limit: int | None = None,
     ) -> Sequence[Held]:
-        """Runs, newest first; filters that are None take everything, `after` takes runs newer than that id."""
+        """Runs, newest first; filters that are None take everything, `after` takes runs newer than that id, `version`
+        those whose model is of that version: the one that they made, or that answered them."""
         wanted = None if states is None else set(states)
         folders = self._blobs.folders(RUNS) if dataset is None else [dataset]
         found = [
@@ -191,10 +200,13 @@ class RunStore:
             for info in self._blobs.list_blobs(RUNS, f"{folder}/")
             if (kind is None or info.metadata.get("kind") == kind)
             and (wanted is None or info.metadata.get("state") in wanted)
+            # a record from before versions were noted beside it has to be opened
+            and (version is None or info.metadata.get("version") in (None, quote(version, safe="")))
             and (after is None or info.name.rpartition("/")[2] > f"{after}.json")
         ]
         found.sort(reverse=True)
-        return list(islice(self._opened([name for _, name in found], wanted), limit))
+        opened = self._opened([name for _, name in found], wanted)
+        return list(islice((held for held in opened if version in (None, held.run.version)), limit))
 
     def _opened(self, names: Sequence[str], wanted: set[str] | None) -> Iterable[Held]:
         for name in names:
@@ -214,7 +226,10 @@ class RunStore:
             if_match=if_match,
             content_type="application/json",
             # header values are ASCII: a blob may be called anything
-            metadata={"kind": run.kind, "state": run.state, "blob": quote(run.blob)},
+            metadata={
+                **{"kind": run.kind, "state": run.state, "blob": quote(run.blob)},
+                "version": quote(run.version or _NO_VERSION, safe=""),
+            },
         )
 
 

@@ -2,6 +2,7 @@
 
 from shared.api.describing import docs, docs_file, openapi
 from shared.api.health import health
+from shared.api.lineage import lineage
 from shared.api.openapi import Route
 from shared.api.records import dataset, datasets, run, runs
 from shared.api.replies import Reply, Request, problem
@@ -18,6 +19,7 @@ __all__ = [
     "docs",
     "docs_file",
     "health",
+    "lineage",
     "models",
     "openapi",
     "problem",

@@ -25,6 +25,7 @@ PROBLEM = "application/problem+json"
 _REFERENCE = "#/components/schemas/{model}"
 _SHAPES = (
     *(shapes.Problem, shapes.Health, shapes.DatasetDetail, shapes.DatasetList, shapes.RunList, shapes.ModelVersions),
+    shapes.LineageAnswer,
     *(shapes.TrainRequest, shapes.SeriesRequest, shapes.ScoredTable),
     *(shapes.WholeSeries, shapes.LastPoint, shapes.ChangePoints, Run, LiveModel),
 )

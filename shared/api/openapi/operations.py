@@ -158,6 +158,28 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "runs/{id}"): Operation(
         "runs", {200: Answer("The run.", {JSON: ref("Run")})}, problems={404: ("run_not_found",)}
     ),
+    ("GET", "lineage/{dataset}"): Operation(
+        "models",
+        {200: Answer("What hangs together, a link for every training run.", {JSON: ref("LineageAnswer")})},
+        description="Asked by exactly one of `result`, `model`, `asset` and `blob`.",
+        query=(
+            Query("result", {"type": "string"}, "A scored file, by the name of what was dropped or of a result."),
+            Query("line", {"type": "integer", "minimum": 2}, "With `result`: a line of the scored file."),
+            Query("model", {"type": "string"}, "A model version."),
+            Query("asset", {"type": "string"}, "A version of the dataset as a data asset."),
+            Query("blob", {"type": "string"}, "A dropped dataset."),
+            Query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50}, "Scored files a model."),
+        ),
+        problems={
+            400: ("bad_question", "bad_line", "bad_limit", "bad_blob"),
+            404: (
+                "unknown_dataset",
+                *("no_result", "no_such_line", "unknown_blob", "unknown_asset", "unknown_version"),
+            ),
+            502: ("workspace_refused",),
+            503: ("workspace_unavailable",),
+        },
+    ),
     ("GET", "models/{dataset}"): Operation(
         "models",
         {200: Answer("The versions.", {JSON: ref("ModelVersions")})},

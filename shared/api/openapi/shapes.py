@@ -92,6 +92,84 @@ class ModelVersions(Shape):
     versions: list[ModelVersion]
 
 
+class LinkedModel(Shape):
+    """A model version in a lineage; `version` is null where what answered does not say it."""
+
+    name: str
+    version: str | None
+    live: bool
+
+
+class LinkedRun(Shape):
+    """The training run; `state` is null where its record is gone."""
+
+    id: str
+    state: str | None
+
+
+class DataAsset(Shape):
+    """A version of a dataset in the workspace."""
+
+    name: str
+    version: str
+    path: str | None = None
+    """Its rows, in the container `training`."""
+
+
+class LinkedBlob(Shape):
+    """The dropped dataset."""
+
+    name: str
+    etag: str | None
+    sha256: str | None
+    unchanged: bool
+    """Whether it is there still as it was read."""
+
+
+class LinkedInput(Shape):
+    """A file that was scored."""
+
+    blob: str
+    etag: str
+    sha256: str | None = None
+
+
+class LinkedFile(Shape):
+    """A scored file."""
+
+    blob: str | None
+    input: LinkedInput
+    run: str
+    revision: int
+    counts: dict[str, Any] | None
+
+
+class LineageLink(Shape):
+    """One training run with what it was made of and what came of it."""
+
+    model: LinkedModel | None
+    run: LinkedRun | None
+    data_asset: DataAsset | None
+    blob: LinkedBlob | None
+    scored: list[LinkedFile]
+
+
+class LineageRow(Shape):
+    """The row in a line of a scored file."""
+
+    line: int
+    values: dict[str, str]
+
+
+class LineageAnswer(Shape):
+    """What hangs together with what was asked about."""
+
+    dataset: str
+    asked: dict[str, str | int]
+    row: LineageRow | None = None
+    links: list[LineageLink]
+
+
 class TrainRequest(Shape):
     """What to train on; without a blob the latest dataset."""
 

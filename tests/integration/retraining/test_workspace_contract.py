@@ -175,7 +175,7 @@ def test_the_job_trains_on_the_file_and_leaves_model_and_metrics(place: Place) -
 
 
 def test_a_job_that_fails_leaves_its_reason_in_words(place: Place) -> None:
-    job = replace(place.job, name="contract-2", run="contract-run-2", folder="gas/contract-run-2")
+    job = replace(place.job, data=None, name="contract-2", run="contract-run-2", folder="gas/contract-run-2")
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=2))
     place.workspace.start_training(job)
     ended = ended_job(place, job.name)
@@ -190,7 +190,7 @@ def test_a_job_is_given_the_champion_and_measures_both(place: Place) -> None:
     ended_job(place, place.job.name)
     version = place.workspace.register(f"{MODEL}_champion", place.job.name, "contract-run-1", {})
     champion = ModelVersion(f"{MODEL}_champion", version)
-    job = replace(place.job, name="contract-3", run="contract-run-3", folder="gas/contract-run-3", champion=champion)
+    job = replace(place.job, data=None, name="contract-3", run="contract-run-3", folder="gas/contract-run-3", champion=champion)
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=25))
     place.workspace.start_training(job)
     assert ended_job(place, job.name).progress == "succeeded"
@@ -217,7 +217,7 @@ def test_a_run_is_registered_once_and_versions_count_as_numbers(place: Place) ->
 
 
 def test_runs_that_register_at_once_get_a_version_each(place: Place) -> None:
-    other = replace(place.job, name="contract-raced", run="contract-raced", folder="gas/contract-raced")
+    other = replace(place.job, data=None, name="contract-raced", run="contract-raced", folder="gas/contract-raced")
     place.blobs.put(TRAINING, f"{other.folder}/data.parquet", parquet(days=20))
     place.workspace.start_training(other)
     jobs = {"a": place.job.name, "b": other.name}
@@ -289,7 +289,7 @@ def it_takes_shares_and_is_deleted_without_any(place: Place) -> None:
 
 
 def test_a_job_is_cancelled_once_and_again_and_one_that_is_not_there_is_fine(place: Place) -> None:
-    job = replace(place.job, name="contract-cancelled", run="contract-cancelled", folder="gas/contract-cancelled")
+    job = replace(place.job, data=None, name="contract-cancelled", run="contract-cancelled", folder="gas/contract-cancelled")
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=200))
     place.workspace.start_training(job)
     for _ in range(2):

@@ -28,6 +28,7 @@ _ROUTES = {
     "score": ("POST", "datasets/{dataset}/score", "function"),
     "runs": ("GET", "runs", "function"),
     "run": ("GET", "runs/{id}", "function"),
+    "lineage": ("GET", "lineage/{dataset}", "function"),
     "models": ("GET", "models/{dataset}", "function"),
     "activate": ("POST", "models/{dataset}/{version}/activate", "function"),
     "datasets": ("GET", "datasets", "function"),
