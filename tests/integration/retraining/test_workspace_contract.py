@@ -190,7 +190,9 @@ def test_a_job_is_given_the_champion_and_measures_both(place: Place) -> None:
     ended_job(place, place.job.name)
     version = place.workspace.register(f"{MODEL}_champion", place.job.name, "contract-run-1", {})
     champion = ModelVersion(f"{MODEL}_champion", version)
-    job = replace(place.job, data=None, name="contract-3", run="contract-run-3", folder="gas/contract-run-3", champion=champion)
+    job = replace(
+        place.job, data=None, name="contract-3", run="contract-run-3", folder="gas/contract-run-3", champion=champion
+    )
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=25))
     place.workspace.start_training(job)
     assert ended_job(place, job.name).progress == "succeeded"
@@ -289,7 +291,9 @@ def it_takes_shares_and_is_deleted_without_any(place: Place) -> None:
 
 
 def test_a_job_is_cancelled_once_and_again_and_one_that_is_not_there_is_fine(place: Place) -> None:
-    job = replace(place.job, data=None, name="contract-cancelled", run="contract-cancelled", folder="gas/contract-cancelled")
+    job = replace(
+        place.job, data=None, name="contract-cancelled", run="contract-cancelled", folder="gas/contract-cancelled"
+    )
     place.blobs.put(TRAINING, f"{job.folder}/data.parquet", parquet(days=200))
     place.workspace.start_training(job)
     for _ in range(2):
