@@ -23,6 +23,8 @@ from aml.tabular.table import Table, Texts
 Bits = NDArray[np.bool_]
 Times = NDArray[np.datetime64]
 _NO_TIME = np.datetime64("NaT", "us")
+# What statistics programs write where there is nothing; taken so where a column's empty fields are filled in.
+_NOTHING = frozenset({"na", "n/a", "#n/a", "nan", "null", "none"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +180,7 @@ class _Reader:
 
     def _texts(self, column: Column, values: pa.Array) -> Texts:
         codes, distinct = _encoded(values.cast(pa.string()))
-        trimmed = [text.strip() for text in distinct]
+        trimmed = ["" if _is_nothing(column, text) else text.strip() for text in distinct]
         called = {normalise(name): name for name in column.categories}
         names = [called.get(normalise(text), text) if called else text for text in trimmed]
         if column.outside == "error":
@@ -203,7 +205,7 @@ class _Reader:
         empty = np.zeros(len(distinct) + 1, dtype=bool)
         empty[-1] = True
         for place, text in enumerate(distinct):
-            if not text.strip():
+            if _is_nothing(column, text):
                 empty[place] = True
                 continue
             try:
@@ -233,6 +235,15 @@ class _Reader:
     def _mark(self, column: Column, where: Bits, why: str) -> None:
         for position in np.flatnonzero(where):
             self.problems.setdefault(int(position), f"{column.name} {why}")
+
+
+def _is_nothing(column: Column, text: str) -> bool:
+    plain = text.strip().casefold()
+    return not plain or (
+        plain in _NOTHING
+        and column.impute is not None
+        and plain not in {normalise(category) for category in column.categories}
+    )
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -5,11 +5,8 @@ The snapshot holds `aml/` alone and the server starts elsewhere, so nothing of t
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +20,8 @@ import requests
 from aml.bundle import open_bundle
 from aml.forest import Scorer
 from aml.rows import Rows, single_series
-from local.environments import ensure_environment
-from local.processes import free_ports, start, wait_until
+from tests.integration.aml.servers import served, stream
 
-_ROOT = Path(__file__).resolve().parents[3]
 _HOUR_US = 3_600_000_000
 _ARROW = "application/vnd.apache.arrow.stream"
 
@@ -54,13 +49,6 @@ def _table(rows: Rows) -> pa.Table:
     return pa.table({"FechaHora": pa.array(rows.time, pa.timestamp("us")), "VolCorrected": rows.value})
 
 
-def _stream(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
-
-
 def _records(rows: Rows) -> list[dict[str, Any]]:
     times = pa.array(rows.time, pa.timestamp("us")).cast(pa.string()).to_pylist()
     return [{"FechaHora": t, "VolCorrected": v} for t, v in zip(times, rows.value.tolist(), strict=True)]
@@ -69,19 +57,6 @@ def _records(rows: Rows) -> list[dict[str, Any]]:
 def _train(python: Path, snapshot: Path, data: Path, model: Path) -> subprocess.CompletedProcess[str]:
     command: list[str | Path] = [python, "-m", "aml.train", "--dataset", "gas", "--data", data, "--model", model]
     return subprocess.run(command, cwd=snapshot, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture(scope="module")
-def python() -> Path:
-    conda = (_ROOT / "aml/env/conda.yml").read_text(encoding="utf-8")
-    return ensure_environment(conda, _ROOT / ".local/envs")
-
-
-@pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("snapshot")
-    shutil.copytree(_ROOT / "aml", folder / "aml", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -96,31 +71,8 @@ def endpoint(python: Path, snapshot: Path, folder: Path) -> Iterator[_Endpoint]:
     registered = folder / "model_dir" / "model"  # a registered folder keeps its name inside the model directory
     trained = _train(python, snapshot, folder / "data.parquet", registered)
     assert trained.returncode == 0, trained.stderr
-    with _served(python, snapshot, folder, workers=1) as url:
+    with served(python, snapshot, folder, workers=1) as url:
         yield _Endpoint(url, Scorer(open_bundle(registered / "bundle.joblib").pipeline), rows)
-
-
-@contextmanager
-def _served(python: Path, snapshot: Path, folder: Path, workers: int, **environment: str) -> Iterator[str]:
-    port, health_port = free_ports(2)
-    command: list[str | Path] = [python.parent / "azmlinfsrv", "--entry_script", snapshot / "aml/score.py"]
-    command += ["--model_dir", folder / "model_dir", "--worker_count", str(workers)]
-    command += ["--port", str(port), "--health_port", str(health_port)]
-    names = {"DROPSCORE_MODEL_NAME": "iforest_gas", "DROPSCORE_MODEL_VERSION": "3", **environment}
-    server = start("azmlinfsrv", command, log=folder / "log", env={**os.environ, **names}, cwd=folder)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _healthy(url), server, timeout=60)
-        yield url
-    finally:
-        server.stop()
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:  # refused, or accepted by a worker that is still starting
-        return False
 
 
 def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpoint: _Endpoint) -> None:
@@ -129,7 +81,7 @@ def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpo
         context = min(first, 696)
         chunk = _table(endpoint.rows.take(slice(first - context, last)))
         response = endpoint.post(
-            _stream(chunk.replace_schema_metadata({"dropscore.context_rows": str(context)})), _ARROW
+            stream(chunk.replace_schema_metadata({"dropscore.context_rows": str(context)})), _ARROW
         )
         assert (response.status_code, response.headers["Content-Type"]) == (200, _ARROW)
         answers.append(pa.ipc.open_stream(response.content).read_all())
@@ -149,11 +101,11 @@ def test_arrow_chunks_served_with_context_join_to_the_scores_computed_here(endpo
 def test_without_compiled_code_the_same_bits_are_served_and_the_answer_says_so(
     endpoint: _Endpoint, python: Path, snapshot: Path, folder: Path
 ) -> None:
-    with _served(python, snapshot, folder, workers=2, DROPSCORE_COMPILED_FOREST="off") as url:
-        walked = pa.ipc.open_stream(replace(endpoint, url=url).post(_stream(_table(endpoint.rows)), _ARROW).content)
+    with served(python, snapshot, folder, workers=2, DROPSCORE_COMPILED_FOREST="off") as url:
+        walked = pa.ipc.open_stream(replace(endpoint, url=url).post(stream(_table(endpoint.rows)), _ARROW).content)
         table = walked.read_all()
 
-    compiled = pa.ipc.open_stream(endpoint.post(_stream(_table(endpoint.rows)), _ARROW).content).read_all()
+    compiled = pa.ipc.open_stream(endpoint.post(stream(_table(endpoint.rows)), _ARROW).content).read_all()
     assert table.schema.metadata[b"dropscore.evaluation"] == b"scikit-learn"
     assert table.equals(compiled, check_metadata=False)
 

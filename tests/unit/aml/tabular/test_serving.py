@@ -171,3 +171,12 @@ def test_a_column_follows_from_another(service: TabularService) -> None:
     told = _ROWS.drop(["seen"]).append_column("hour", pa.array(np.array(hours, dtype=np.float64)))
 
     assert _bits(_arrow(service, told)) == _bits(_arrow(service, _ROWS))
+
+
+def test_what_statistics_programs_write_for_nothing_is_filled_in(service: TabularService) -> None:
+    row = {"wing": 170.0, "leg": None, "ring": 1, "lake": None, "sex": "male", "hour": 5}
+
+    answers = _json(service, [row, {**row, "leg": "NA", "lake": "n/a"}, {**row, "leg": " ", "lake": "NaN"}])
+
+    assert answers["predictions"][0] == answers["predictions"][1] == answers["predictions"][2]
+    assert _json(service, [{**row, "ring": "NA"}])["error"] == "Row 1: ring is not a number: 'NA'."
