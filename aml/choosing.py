@@ -1,4 +1,4 @@
-"""Which parameters a training job trains with: those of its command line, those that it finds, or the defaults."""
+"""What a training job trains with: the parameters of its command line, what it chooses or finds, or the defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from aml.contract import DatasetContract
+from aml.contract.candidates import Candidate
 from aml.rows import Rows
+from aml.selection import Selected, select
 from aml.spaces import BOUNDS, WHOLE, Parameters
 from aml.tuning import SweepTrial, Tuned, search
 
@@ -19,14 +21,28 @@ _PARAMETERS = ("trees", "max_samples", "max_features")
 
 @dataclass(frozen=True)
 class Chosen:
-    """Parameters where they are not the defaults, and the search that found them, if this job has made one."""
+    """Parameters where they are not the defaults, and the search or the choice that they come from, if this job has
+    made one."""
 
     parameters: Parameters = field(default_factory=dict)
     search: Tuned | None = None
+    selected: Selected | None = None
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The one that was chosen."""
+        return self.selected.candidate if self.selected else None
+
+    @property
+    def metrics(self) -> dict[str, int | float | str]:
+        """What the metrics say of it, the bundle's too."""
+        named = {"candidate": self.candidate.name} if self.candidate else {}
+        return {**named, **{f"parameter_{name}": value for name, value in self.parameters.items()}}
 
     def as_dict(self) -> dict[str, Any]:
-        """What metrics.json says of the search: nothing where there was none."""
-        return {"tuning": self.search.as_dict()} if self.search else {}
+        """What metrics.json says of the search or the choice: nothing where there was none."""
+        tuning = {"tuning": self.search.as_dict()} if self.search else {}
+        return tuning | ({"selection": self.selected.as_dict()} if self.selected else {})
 
 
 DEFAULTS = Chosen()
@@ -49,7 +65,7 @@ def choose(
     """The parameters of the model to train; a trial of a sweep measures and logs those that it was given.
 
     Raises:
-        InputError: as `aml.tuning.search`.
+        InputError: as `aml.tuning.search` and `aml.selection.select`.
     """
     given: Parameters = {name: getattr(arguments, name) for name in _PARAMETERS if getattr(arguments, name) is not None}
     if arguments.trial:
@@ -60,6 +76,8 @@ def choose(
     elif contract.tuning.in_the_job and not given:
         found = search(rows, contract, contamination)
         return Chosen(found.parameters, found)
+    elif contract.candidates and not given:
+        return Chosen(selected=select(rows, contract, contamination))
     return Chosen(given)
 
 

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aml.contract import Column, DatasetContract
-from aml.rows import Codes, Floats, Rows, Times
+from aml.labels import label_of, labels_of
+from aml.rows import UNLABELLED, Codes, Floats, Labels, Rows, Times
 
 _T = TypeVar("_T")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -105,7 +106,13 @@ def rows_from_columns(columns: Mapping[str, Sequence[object]], contract: Dataset
     if names is not None:
         reader.categories(pa.array(["" if name is None else str(name) for name in names], pa.string()))
     series, called = _codes(names) if names is not None else (np.zeros(count, dtype=np.int64), ("",))
-    return reader.done(time, value, series, called)
+    outside = [
+        np.array(reader.each(name, columns.get(name, [None] * count), _number_or_nothing, 0.0), dtype=np.float64)
+        for name in contract.exogenous
+    ]
+    said = columns.get(contract.label) if contract.label is not None else None
+    label = None if said is None else np.array([label_of(each) for each in said], dtype=np.int8)
+    return reader.done(Rows(time, value, series, called, _side_by_side(outside), _readable(label)))
 
 
 def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
@@ -126,9 +133,15 @@ def rows_from_table(table: pa.Table, contract: DatasetContract) -> Parsed:
             names = table.column(found[contract.series]).cast(pa.string()).fill_null("")
             reader.categories(names)
             series, called = _codes_of_arrow(names)
+        nothing = np.full(table.num_rows, np.nan)
+        outside = [
+            reader.numbers(name, table.column(found[name]), may_miss=True) if name in found else nothing
+            for name in contract.exogenous
+        ]
+        label = labels_of(table.column(found[contract.label])) if contract.label in found else None
     except pa.ArrowException as error:  # a type that converts in principle, and values that do not
         raise InputError("wrong_type", f"A column cannot be converted: {error}") from error
-    return reader.done(time, value, series, called)
+    return reader.done(Rows(time, value, series, called, _side_by_side(outside), _readable(label)))
 
 
 @dataclass(eq=False)
@@ -162,19 +175,28 @@ class _Reader:
         microseconds = column.cast(pa.timestamp("us"), safe=not finer).cast(pa.int64()).fill_null(0)
         return np.asarray(microseconds.to_numpy(), dtype=np.int64)
 
-    def numbers(self, name: str, column: pa.ChunkedArray) -> Floats:
+    def numbers(self, name: str, column: pa.ChunkedArray, *, may_miss: bool = False) -> Floats:
+        """Finite numbers; NaN where they are missing and may be."""
         kind = column.type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            return np.array(self.each(name, column.to_pylist(), parse_number, 0.0), dtype=np.float64)
+            read = _number_or_nothing if may_miss else parse_number
+            return np.array(self.each(name, column.to_pylist(), read, 0.0), dtype=np.float64)
+        if may_miss and pa.types.is_null(kind):
+            return np.full(len(column), np.nan)
         if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
             raise InputError("wrong_type", f"The column {name} holds {kind}, not numbers.")
-        self._mark(name, column.is_null().to_numpy(), "is empty")
+        empty = column.is_null().to_numpy()
         value = np.asarray(column.cast(pa.float64(), safe=False).fill_null(0.0).to_numpy(), dtype=np.float64)
-        finite = np.isfinite(value)
-        if finite.all():
+        if may_miss:
+            value = np.where(empty, np.nan, value)
+            endless = np.isinf(value)
+        else:
+            self._mark(name, empty, "is empty")
+            endless = ~np.isfinite(value)
+        if not endless.any():
             return value
-        self._mark(name, ~finite, "is not a finite number")
-        return np.where(finite, value, 0.0)
+        self._mark(name, endless, "is not a finite number")
+        return np.where(endless, 0.0, value)
 
     def categories(self, names: pa.Array | pa.ChunkedArray) -> None:
         """Every series that is named must be one of its column's categories, where that declares any."""
@@ -183,10 +205,12 @@ class _Reader:
             known = pc.is_in(pc.utf8_trim_whitespace(names), value_set=pa.array(["", *column.categories]))
             self._mark(column.name, ~np.asarray(known.to_numpy(zero_copy_only=False)), "is none of its categories")
 
-    def done(self, time: Times, value: Floats, series: Codes, names: tuple[str, ...]) -> Parsed:
-        column = self.contract.column(self.contract.value_column)
-        self._bounds(column, value)
-        return Parsed(Rows(time, value, series, names), self.problems)
+    def done(self, rows: Rows) -> Parsed:
+        self._bounds(self.contract.column(self.contract.value_column), rows.value)
+        for position, name in enumerate(self.contract.exogenous):
+            if rows.outside is not None:
+                self._bounds(self.contract.column(name), rows.outside[:, position])
+        return Parsed(rows, self.problems)
 
     def _bounds(self, column: Column, value: Floats) -> None:
         if column.minimum is not None:
@@ -197,6 +221,22 @@ class _Reader:
     def _mark(self, name: str, where: NDArray[np.bool_], why: str) -> None:
         for position in np.flatnonzero(where):
             self.problems.setdefault(int(position), f"{name} {why}")
+
+
+def _number_or_nothing(value: object) -> float:
+    """As `parse_number`; NaN where there is none."""
+    if value is None or (isinstance(value, str) and not value.strip()) or (isinstance(value, float) and value != value):
+        return math.nan
+    return parse_number(value)
+
+
+def _side_by_side(outside: Sequence[Floats]) -> Floats | None:
+    return np.stack(outside, axis=1) if outside else None
+
+
+def _readable(label: Labels | None) -> Labels | None:
+    """What cannot be read says nothing; the check before training tells of it."""
+    return None if label is None else np.maximum(label, UNLABELLED).astype(np.int8)
 
 
 def _codes(names: Sequence[object]) -> tuple[Codes, tuple[str, ...]]:

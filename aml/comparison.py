@@ -9,7 +9,8 @@ The challenger is the model fitted on what is not held out. The champion is the 
 its data, and so may have seen rows of either ground: the comparison leans towards the model in service by what an
 isolation forest gains from having seen a row among thousands (docs/decisions/the-gate.md).
 
-Alerts are counted at the champion's contamination: a model that was asked for with fewer alerts is not worse for it.
+Alerts are counted at the champion's contamination, or budget of alarms: a model that was asked for with fewer alerts is
+not worse for it.
 """
 
 from __future__ import annotations
@@ -91,8 +92,11 @@ def _broken(error: Exception) -> str:
 
 
 def _threshold(challenger: Evaluation, champion: Bundle | None) -> float:
-    share = champion.metrics.get("contamination") if champion is not None else None
-    return challenger.threshold_at(share) if isinstance(share, float) else challenger.scorer.threshold
+    metrics = champion.metrics if champion is not None else {}
+    share, alarms = metrics.get("contamination"), metrics.get("alarms_per_week")
+    if not isinstance(share, float):
+        return challenger.scorer.threshold
+    return challenger.threshold_at(share, float(alarms) if isinstance(alarms, int | float) else None)
 
 
 def _prefixed(prefix: str, metrics: Metrics) -> Metrics:

@@ -8,6 +8,9 @@ by the alerts that any stretch of that length contains. Threshold and context ar
 How well a model tells faults from clean rows, whatever its threshold, says `detection`: the same recall at the
 thresholds beyond which 0.1 % and 1 % of the clean held-out rows lie, averaged over both and over all kinds of faults.
 
+Where enough held-out rows are labelled (`aml.labelled`), labels take the place of injected faults in `alert_rate`,
+`recall` and `detection`: what is found are labelled episodes, and what is clean are rows labelled as normal.
+
 These numbers describe the procedure; the model that is kept is fitted on all rows afterwards.
 """
 
@@ -21,9 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from aml.detection.detector import threshold_of
+from aml.detection.episodes import WEEK_US, Beginnings
+from aml.detection.series import Ordered
 from aml.forest import SEED, Scorer
 from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, hold_out
+from aml.labelled import Labelled, normal_rows
 from aml.rows import Floats, Rows
 
 Metrics = dict[str, float | int | str]
@@ -40,9 +45,9 @@ class Evaluation:
     scorer: Scorer
     ground: Ground
 
-    def threshold_at(self, contamination: float) -> float:
-        """The threshold that the model would have under another contamination (0 to 0.5)."""
-        return threshold_of(contamination)
+    def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
+        """The threshold that the model would have under another contamination (0 to 0.5) or budget of alarms."""
+        return self.scorer.threshold_at(contamination, alarms_per_week)
 
 
 def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Evaluation:
@@ -72,23 +77,36 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
 
 
 def measure(ground: Ground, scorer: Scorer, threshold: float | None = None) -> Metrics:
-    """What a model makes of the ground: `alert_rate`, the recalls and `detection`, all shares between 0 and 1.
+    """What a model makes of the ground: `alert_rate`, the recalls and `detection`, all shares between 0 and 1, and how
+    many alarms begin in a week of a series.
 
     Args:
         threshold: beyond which a score is an alert; None: the model's own.
     """
     threshold = scorer.threshold if threshold is None else threshold
-    clean = scorer.scores(ground.rows)
-    held = clean[ground.held]
-    limits = [float(np.quantile(held, 1 - rate, method="higher")) for rate in FALSE_ALARM_RATES]
-    found = np.array([_found(ground, name, clean, scorer, [threshold, *limits]) for name in ground.faults])
-    recalls = found.mean(axis=0)
+    scores = scorer.scores(ground.rows)
+    normal, labelled = normal_rows(ground), Labelled.of(ground)
+    clean = scores[normal]
+    limits = [threshold, *(float(np.quantile(clean, 1 - rate, method="higher")) for rate in FALSE_ALARM_RATES)]
+    found = np.array([_found(ground, name, scores, scorer, limits) for name in ground.faults])
+    recalls = found.mean(axis=0) if labelled is None else [labelled.recall(scores, limit) for limit in limits]
+    begin = Beginnings.of(Ordered.of(ground.rows), scores).take(normal)
     return {
-        "alert_rate": float((held > threshold).mean()),
+        "alert_rate": float((clean > threshold).mean()),
+        "episodes_per_week": begin.count(threshold) / (len(clean) * scorer.interval / WEEK_US),
         **{f"recall_{name}": float(row[0]) for name, row in zip(ground.faults, found, strict=True)},
         "recall": float(recalls[0]),
         **{f"recall_at_{rate:g}": float(at) for rate, at in zip(FALSE_ALARM_RATES, recalls[1:], strict=True)},
-        "detection": float(recalls[1:].mean()),
+        "detection": float(np.mean(recalls[1:])),
+        **({} if labelled is None else _by_labels(labelled, scores)),
+    }
+
+
+def _by_labels(labelled: Labelled, scores: Floats) -> Metrics:
+    return {
+        "judged_by": "labels",
+        "labelled_episodes": labelled.episodes,
+        "average_precision": labelled.average_precision(scores),
     }
 
 
@@ -102,6 +120,7 @@ def describe(rows: Rows, scorer: Scorer, contamination: float) -> Metrics:
         "last_time": _iso(last),
         "days": (last - first) / _DAY_US,
         "contamination": contamination,
+        **({} if scorer.alarms_per_week is None else {"alarms_per_week": scorer.alarms_per_week}),
         "score_threshold": scorer.threshold,
         "measured_on": f"{HOLD_OUT_SHARE:.0%} of the time, by a model fitted on the rest",
         "final_model": "fitted on all rows after measuring",

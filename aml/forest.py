@@ -22,12 +22,15 @@ def build_pipeline(contract: DatasetContract, contamination: float) -> Pipeline:
     """The unfitted pipeline; `fit`, `score_samples` and `predict` take `Rows`.
 
     Args:
-        contamination: share of clean rows (0 to 0.5) that the threshold declares anomalous.
+        contamination: share of clean rows (0 to 0.5) that the threshold declares anomalous. The contract's own stands
+            back behind its budget of alarms, if it has one; any other is what somebody asked for.
     """
+    alarms = contract.alarms.per_week if contract.alarms and contamination == contract.contamination else None
+    detector = CalibratedDetector(TREES, contamination=contamination, random_state=SEED, alarms_per_week=alarms)
     return Pipeline(
         [
             ("signals", SeasonalSignals(contract.context_rows, contract.timezone, contract.holidays)),
-            ("detector", CalibratedDetector(TREES, contamination=contamination, random_state=SEED)),
+            ("detector", detector),
         ]
     )
 
@@ -38,6 +41,7 @@ class Scorer:
     Attributes:
         threshold: a score above it is an anomaly.
         evaluation: who evaluates the forests, to the same bits: `compiled` or `scikit-learn`.
+        alarms_per_week: the budget that the threshold comes from, None where it is a share of rows.
         interval: microseconds from one row to the next, as a rule.
         history_days: the past with which slow changes are compared.
     """
@@ -49,9 +53,15 @@ class Scorer:
         ways = {forest.evaluation for forest in self._forests}
         self.evaluation = ways.pop() if len(ways) == 1 else "scikit-learn"
         self.threshold: float = self._detector.threshold_
+        # a live model from before there were such budgets has none
+        self.alarms_per_week: float | None = getattr(self._detector, "alarms_per_week", None)
         plan: Plan = self._signals.plan_
         self.interval = plan.interval
         self.history_days = plan.weeks * plan.interval / DAY_US
+
+    def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
+        """The threshold for another budget."""
+        return self._detector.threshold_at(contamination, alarms_per_week)
 
     def detect(self, rows: Rows) -> Detections:
         """What the model says of each row."""

@@ -31,6 +31,7 @@ _WEEK_US = 7 * 86_400_000_000
 _STRETCHES_AT_MOST = 10
 _ROWS_PER_FAULT_AT_MOST = 720
 _TRIES = 40
+_OUTSIDE = "outside_"  # and a number: the columns of `Rows.outside` in the file
 
 Mask = NDArray[np.bool_]
 
@@ -99,6 +100,10 @@ class Ground:
         codes, where = np.unique(kept.rows.series, return_inverse=True)
         names = np.array([*kept.rows.names_of(codes), ""])[where]
         columns = {"time": kept.rows.time, "value": kept.rows.value, "series": names, "held": kept.held}
+        if kept.rows.outside is not None:
+            columns |= {f"{_OUTSIDE}{number}": each for number, each in enumerate(kept.rows.outside.T)}
+        if kept.rows.label is not None:
+            columns["label"] = kept.rows.label
         about = {"context_rows": str(self.context_rows), "seed": str(self.seed)}
         pa.parquet.write_table(pa.table(columns).replace_schema_metadata(about), folder / FILE_NAME)
 
@@ -206,7 +211,11 @@ def load_ground(folder: Path) -> Ground:
         called = table.column("series").cast(pa.string()).combine_chunks().dictionary_encode()
         series, names = np.asarray(called.indices.to_numpy(), dtype=np.int64), tuple(called.dictionary.to_pylist())
         about = table.schema.metadata
-        ground = Ground(Rows(time, value, series, names), held, int(about[b"context_rows"]), int(about[b"seed"]))
+        more = [name for name in table.column_names if name.startswith(_OUTSIDE)]
+        outside = np.stack([table.column(name).to_numpy() for name in more], axis=1) if more else None
+        label = table.column("label").to_numpy() if "label" in table.column_names else None
+        rows = Rows(time, value, series, names, outside, label)
+        ground = Ground(rows, held, int(about[b"context_rows"]), int(about[b"seed"]))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise GroundError(f"{FILE_NAME} cannot be read ({type(error).__name__}: {error})") from error
     if not len(ground.positions):

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Times = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Labels = NDArray[np.int8]
+UNLABELLED = -1
+"""In `Rows.label`, where nobody has said what a row is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +26,21 @@ class Rows:
         series: which series a row belongs to, by a number that means nothing else, shape (n,).
         names: what the series are called, by that number; None: the series 0 has no name, as where there is
             only one, and others are called by their numbers.
+        outside: numbers that the value may follow, such as a temperature, NaN where they are missing, shape (n, k);
+            None: there are none.
+        label: what people say a row is, 1 (an anomaly), 0 (none) or `UNLABELLED`, shape (n,); None: nobody has.
     """
 
     time: Times
     value: Floats
     series: Codes
     names: tuple[str, ...] | None = None
+    outside: Floats | None = None
+    label: Labels | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.time) == len(self.value) == len(self.series):
+        more = [len(each) for each in (self.outside, self.label) if each is not None]
+        if {len(self.value), len(self.series), *more} != {len(self.time)}:
             raise ValueError("the columns differ in length")
         if not np.isfinite(self.value).all():
             raise ValueError("a value is not finite")
@@ -41,7 +50,9 @@ class Rows:
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Rows:
         """The rows at these positions."""
-        return Rows(self.time[index], self.value[index], self.series[index], self.names)
+        outside = None if self.outside is None else self.outside[index]
+        label = None if self.label is None else self.label[index]
+        return Rows(self.time[index], self.value[index], self.series[index], self.names, outside, label)
 
     def names_of(self, series: Codes) -> list[str]:
         """What these series are called."""
@@ -54,7 +65,7 @@ class Rows:
 
     def with_values(self, value: Floats) -> Rows:
         """The same rows with other values."""
-        return Rows(self.time, value, self.series, self.names)
+        return Rows(self.time, value, self.series, self.names, self.outside, self.label)
 
 
 def single_series(time: Times, value: Floats) -> Rows:
@@ -75,6 +86,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
         np.concatenate([part.value for part in parts]),
         np.concatenate(series),
         tuple(known),
+        *_beside(parts),
     )
 
 
@@ -85,4 +97,14 @@ def apart(parts: Sequence[Rows]) -> Rows:
         np.concatenate([part.value for part in parts]),
         np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
         tuple(part.names_of(part.series[:1])[0] if len(part) else "" for part in parts),
+        *_beside(parts),
     )
+
+
+def _beside(parts: Sequence[Rows]) -> tuple[Floats | None, Labels | None]:
+    """What stands beside the values of all parts; parts without it have gaps there."""
+    width = max((0 if part.outside is None else part.outside.shape[1] for part in parts), default=0)
+    outside = [np.full((len(part), width), np.nan) if part.outside is None else part.outside for part in parts]
+    label = [np.full(len(part), UNLABELLED, np.int8) if part.label is None else part.label for part in parts]
+    told = any(part.label is not None for part in parts)
+    return np.concatenate(outside) if width else None, np.concatenate(label) if told else None

@@ -10,9 +10,10 @@ against: `aml/profile.py`), and the held-out rows (`holdout.parquet`). Bad data:
 `code: message` on stderr and exit code 2. Whatever it fails of, the folder receives `error.json` alone, an object of
 `code` and `message`: Azure ML keeps what a failed job wrote into a mounted output, and the app reads it there.
 
-Where the contract's `tuning` says so, it searches for the model's parameters first; `--trees`, `--max-samples` and
-`--max-features` give them instead, and `--trial` makes it one trial of an Azure ML sweep, which logs how good it is as
-it goes (`aml.tuning`). All metrics are logged to the workspace too (`aml.tracking`).
+Where the contract has `candidates`, it chooses one of them first (`aml.selection`); where its `tuning` says so, it
+searches for the model's parameters. `--trees`, `--max-samples` and `--max-features` give them instead, and `--trial`
+makes it one trial of an Azure ML sweep, which logs how good it is as it goes (`aml.tuning`). All metrics are logged to
+the workspace too (`aml.tracking`).
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def train(
     Raises:
         InputError: ``too_few_rows`` when nothing can be held out.
     """
-    build = builder(contract, contamination, chosen.parameters)
+    build = builder(contract, contamination, chosen.parameters, chosen.candidate)
     try:
         measured = evaluate(rows, build, contract.context_rows)
     except TooFewRowsError as error:
@@ -133,7 +134,7 @@ def train(
     scores = scorer.scores(rows)
     share = float(chosen.parameters.get("contamination", contamination))
     metrics = {**describe(rows, scorer, share), **measured.metrics}
-    metrics |= {f"parameter_{name}": value for name, value in chosen.parameters.items()}
+    metrics |= chosen.metrics
     compared = {**metrics, **compare(measured, champion), **chosen.as_dict()}
     profile = _profile(rows, contract, scores, unusable)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from sklearn.pipeline import Pipeline
 
 from aml.columns import InputError
 from aml.contract import DatasetContract
+from aml.contract.candidates import Candidate
+from aml.detection.families import STEPS, steps_of
 from aml.evaluation import evaluate
 from aml.forest import SEED, build_pipeline
 from aml.holdout import TooFewRowsError, hold_out
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 TRIALS_KEPT = 50
 """Rows of the table of trials: the best ones, in the order in which they were made."""
 TRIAL_FILE = "trial.json"
-_STEPS = {"trees": "n_estimators", "max_samples": "max_samples", "max_features": "max_features"}
 # A trial of a sweep is measured with an eighth of its trees, a quarter, a half and all of them.
 _STAGES = (8, 4, 2, 1)
 
@@ -73,12 +74,15 @@ class Tuned:
         }
 
 
-def builder(contract: DatasetContract, contamination: float, parameters: Parameters) -> Callable[[], Pipeline]:
-    """Makes unfitted pipelines with these parameters in the place of the defaults."""
+def builder(
+    contract: DatasetContract, contamination: float, parameters: Parameters, candidate: Candidate | None = None
+) -> Callable[[], Pipeline]:
+    """Makes unfitted pipelines with what the candidate says, and these parameters, in the place of the defaults."""
 
     def build() -> Pipeline:
         pipeline = build_pipeline(contract, parameters.get("contamination", contamination))
-        chosen = {f"detector__{_STEPS[name]}": value for name, value in parameters.items() if name in _STEPS}
+        chosen = {f"detector__{name}": value for name, value in (steps_of(candidate) if candidate else {}).items()}
+        chosen |= {f"detector__{STEPS[name]}": value for name, value in parameters.items() if name in STEPS}
         return pipeline.set_params(**chosen)
 
     return build

@@ -88,6 +88,8 @@ class Run(BaseModel):
     metrics: dict[str, Any] | None = None
     tuning: dict[str, Any] | None = None
     """The search that the model's parameters come from: method, objective, the best trial, and a bounded table."""
+    selection: dict[str, Any] | None = None
+    """The contract's candidates as the job tried them, and which of them the model is set up as."""
     champion: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
     model_version: str | None = None

@@ -6,6 +6,7 @@ model's environment, 2.14 in the app's). The app knows this package alone of wha
 """
 
 from aml.contract.base import ContractError, Fault
+from aml.contract.candidates import Alarms, Candidate
 from aml.contract.columns import Column, PredictionColumn, normalise
 from aml.contract.dataset import DatasetContract
 from aml.contract.features import Feature
@@ -17,6 +18,8 @@ from aml.spaces import Choice, Range, Tuning
 
 __all__ = [
     "ALGORITHMS",
+    "Alarms",
+    "Candidate",
     "Choice",
     "Column",
     "ContractError",

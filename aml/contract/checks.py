@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from aml.contract.base import Fault
+from aml.contract.candidates import faults_of_candidates, faults_of_roles
 from aml.contract.columns import normalise
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ NOT_FOR_FILES = ("asked",)
 """Keys of a contract that its file may not have."""
 
 _OF_A_SERIES = ("time", "value")
-_NOT_OF_A_TABLE = ("time", "value", "series", "timezone", "holidays")
+_NOT_OF_A_TABLE = ("time", "value", "series", "timezone", "holidays", "candidates", "alarms", "label", "exogenous")
 _OF_A_CLASSIFICATION = ("target", "features", "models")
 
 
@@ -205,4 +206,6 @@ _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
     ({"task", "models", "target", "answer"}, _models),
     ({"task", "models", "target", "answer", "columns", "predictions", "asked"}, _answers),
     ({"task", "tuning"}, _tuning),
+    ({"columns", "time", "value", "series", "label", "exogenous"}, faults_of_roles),
+    ({"candidates", "tuning"}, faults_of_candidates),
 )

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from aml.contract import checks
 from aml.contract.base import ContractError, Declared
+from aml.contract.candidates import Alarms, Candidate
 from aml.contract.columns import Column, PredictionColumn, find, missing
 from aml.contract.features import Feature
 from aml.contract.models import Metric, Model
@@ -49,6 +50,11 @@ class DatasetContract(Declared):
         asked: in a copy that `answering` made, what was chosen. Not for files.
         split: of a table: its hold-out.
         tuning: whether and how the parameters of a series' model are searched for; models of a table have their own.
+        candidates: of a series: set-ups of the detector, of which training takes the first unless another is better;
+            empty: the default.
+        alarms: of a series: how often it may raise a new alarm; None: `contamination` says what may be flagged.
+        label: of a series: canonical name of an optional text column that says what rows are (`aml.labels`), or None.
+        exogenous: of a series: names of optional number columns that the expected value may follow.
         training: what a training file must hold.
         gate: what a new model's metrics must be before it goes into service.
         drift: when the rows of a file count as drifted away from the training data.
@@ -77,6 +83,10 @@ class DatasetContract(Declared):
     holidays: str | None = Field(default=None, pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
     training: TrainingRules
     tuning: Tuning = Tuning()
+    candidates: tuple[Candidate, ...] = ()
+    alarms: Alarms | None = None
+    label: str | None = None
+    exogenous: tuple[str, ...] = ()
     gate: tuple[GateRule, ...] = ()
     drift: DriftRules = DriftRules()
     replay: ReplayRules = ReplayRules()

@@ -17,22 +17,21 @@ from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
 from sklearn.ensemble import IsolationForest
 
 from aml.detection.answers import detections
-from aml.detection.calendar import DAY_US, Calendar
+from aml.detection.calendar import Calendar
 from aml.detection.channels import CHANNELS, FORESTS, Signals, signals
+from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
+from aml.detection.folds import depth_of, folds_of
 from aml.detection.plan import Plan, usual_interval
 from aml.detection.profile import sizes
 from aml.detection.series import Integers, Ordered, fixed
-from aml.detection.shape import Against, Seen, Shape, near_of, usual_of
+from aml.detection.shape import Against, Seen, Shape
 from aml.detection.tails import Tail
 from aml.rows import Floats, Rows
 
 _CONTEXT_LEAST = 8
-_FOLDS = 4
 _GROUPS = 3
-_STRETCH_US = 7 * DAY_US
 _CROSSED_MOST = 150_000
-_BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
 _ALL = (*CHANNELS, *FORESTS)
 
 
@@ -123,18 +122,18 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
         self.names_ = tuple(X.names_of(X.series[rows.order[rows.begin == rows.at]]))
         self.sizes_ = sizes(rows.value, rows.code, len(self.names_))
         seen = Seen.of(rows, rows.code, self.sizes_, self.calendar_, self.plan_)
-        fold = _folds(rows)
-        self.depth_ = _depth(seen, self.plan_, fold)
-        self.shape_ = Shape.fit(seen, self.plan_, np.ones(len(rows), dtype=bool), self.depth_)
+        fold = folds_of(rows)
+        self.depth_ = depth_of(seen, self.plan_, fold)
+        self.shape_ = Shape.fit(seen, self.plan_, rows.clean, self.depth_)
         return seen, fold
 
     def _crossed(self, seen: Seen, fold: Integers) -> Look:
         parts: list[tuple[NDArray[np.bool_], Signals]] = []
         for number in range(int(fold.max()) + 1):
             out = fold == number
-            if out.all():
+            if out[seen.rows.clean].all():
                 return Look(seen.rows, self.plan_, signals(Against(seen, self.shape_, self.calendar_)))
-            shape = Shape.fit(seen, self.plan_, ~out, self.depth_)
+            shape = Shape.fit(seen, self.plan_, ~out & seen.rows.clean, self.depth_)
             parts.append((out, signals(Against(seen, shape, self.calendar_))))
         first = parts[0][1]
         whole = Signals(first.statistics.copy(), first.ordinary.copy(), first.levels.copy(), first.residuals.copy())
@@ -169,6 +168,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         n_estimators: trees of both forests together.
         max_samples, max_features, random_state: of each forest, as `IsolationForest` has them.
         contamination: share of clean rows beyond the threshold.
+        alarms_per_week: how many episodes of a series shall begin in a week of clean rows; sets the threshold in the
+            place of `contamination` where it is given.
         channels: names of those that may speak; None: all.
         recalibrate: whether fast channels are measured against the rows of the weeks before.
         together: how much of the sum of all channels' rarities is added to the largest.
@@ -187,6 +188,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         recalibrate: bool = True,
         together: float = 0.1,
         lasting: float = 0.6,
+        alarms_per_week: float | None = None,
     ) -> None:
         self.n_estimators = n_estimators
         self.max_samples = max_samples
@@ -197,25 +199,58 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.recalibrate = recalibrate
         self.together = together
         self.lasting = lasting
+        self.alarms_per_week = alarms_per_week
 
     def fit(self, X: Look, y: None = None) -> Self:
-        self.forests_ = [self._forest().fit(inputs) for inputs in (X.signals.levels, X.signals.residuals)]
+        clean = X.rows.clean
+        self.forests_ = [self._forest().fit(inputs[clean]) for inputs in (X.signals.levels, X.signals.residuals)]
         statistics = self._statistics(X, self._plain_forests())
         self.tails_ = [
-            Tail.fit(line, max(1.0, channel.memory * X.plan.day), channel.unit)
+            Tail.fit(line[clean], max(1.0, channel.memory * X.plan.day), channel.unit)
             for channel, line in zip(_ALL, statistics, strict=True)
         ]
-        self.together_ = Tail.fit(self._news(X, self._rarities(X, statistics)))
+        self._calibrate(X, self._rarities(X, statistics))
         self.strange_ = self._strange_tail(X.strangers)
-        self.threshold_ = threshold_of(self.contamination)
-        self.ordinary_ = float(np.quantile(X.signals.ordinary, 1 - self.contamination))
         return self
+
+    def like(self, X: Look, rarities: Floats, **others: Any) -> CalibratedDetector:
+        """A detector with the forests and tails of this one and other `channels`, `together` or `lasting`: what `fit`
+        would give of `X`, whose `rarities` are known, but for what it says of series that were not learnt from."""
+        sibling = CalibratedDetector(**{**self.get_params(), **others})
+        sibling.forests_, sibling.tails_, sibling.strange_ = self.forests_, self.tails_, None
+        sibling._calibrate(X, rarities)
+        return sibling
+
+    def _calibrate(self, X: Look, rarities: Floats) -> None:
+        """What comes after forests and tails."""
+        clean, found = X.rows.clean, self._news(X, self._speaking(rarities))
+        self.together_ = Tail.fit(found[clean])
+        begin = Beginnings.of(X.rows, self.together_.of(found)).take(clean)
+        self.frequency_ = Frequency.fit(begin, max(int(clean.sum()) * X.plan.interval / WEEK_US, 1e-9))
+        self.threshold_ = self.threshold_at(self.contamination, self.alarms_per_week)
+        self.ordinary_ = float(np.quantile(X.signals.ordinary[clean], 1 - self.contamination))
+
+    def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
+        """The threshold for another budget."""
+        if alarms_per_week is None:
+            return threshold_of(contamination)
+        return self.frequency_.threshold_for(alarms_per_week)
+
+    def rarities(self, X: Look, forests: Sequence[Forest]) -> Floats:
+        """How seldom each channel is, whether it may speak or not, shape (channels, n)."""
+        return self._rarities(X, self._statistics(X, forests))
+
+    def scores(self, X: Look, rarities: Floats) -> Floats:
+        """Those of `detect`, unrounded, of rows whose `rarities` are known."""
+        score = np.empty(len(X.rows))
+        score[X.rows.order] = self._score(X, self._news(X, self._speaking(rarities)))
+        return score
 
     def rarity(self, X: Look, forests: Sequence[Forest]) -> Rarity:
         """Args:
         forests: evaluate `forests_`, in their order.
         """
-        channels = self._rarities(X, self._statistics(X, forests))
+        channels = self._speaking(self.rarities(X, forests))
         # Beyond what makes an alarm alone, all are sure enough: the first of them says what it is.
         sure = self.together_.value_at(self.threshold_) / (1.0 + self.together)
         first = np.minimum(channels, sure).argmax(axis=0)
@@ -254,7 +289,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def _strange_tail(self, looks: Sequence[Look]) -> Tail | None:
         """The last calibration, of series that were not learnt from: they are strange more often."""
         forests = self._plain_forests()
-        found = [self._news(look, self._rarities(look, self._statistics(look, forests))) for look in looks]
+        found = [self._news(look, self._speaking(self.rarities(look, forests)))[look.rows.clean] for look in looks]
         return Tail.fit(np.concatenate(found)) if found else None
 
     def _score(self, X: Look, found: Floats) -> Floats:
@@ -282,11 +317,16 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         by_forest = [forests[0].scores(X.signals.levels), forests[1].scores(X.signals.residuals)]
         return np.vstack([X.signals.statistics, *by_forest])
 
+    def _speaking(self, rarities: Floats) -> Floats:
+        """Nothing of the channels that may not speak."""
+        if self.channels is None:
+            return rarities
+        speaks = np.array([channel.name in self.channels for channel in _ALL])
+        return np.where(speaks[:, None], rarities, 0.0)
+
     def _rarities(self, X: Look, statistics: Floats) -> Floats:
         out = np.zeros(statistics.shape)
         for number, (channel, tail) in enumerate(zip(_ALL, self.tails_, strict=True)):
-            if self.channels is not None and channel.name not in self.channels:
-                continue
             found = tail.of(statistics[number])
             if channel.fast and self.recalibrate:
                 found = found / _heat(X.rows, found, X.plan)
@@ -341,28 +381,3 @@ def _heat(rows: Ordered, rarity: Floats, plan: Plan) -> Floats:
     total = rows.total(sums, plan.recent, plan.day)
     heat: Floats = np.maximum((total / _MEAN + _IMAGINED) / (count + _IMAGINED), 1.0)
     return heat
-
-
-def _folds(rows: Ordered) -> Integers:
-    """Which fold each row belongs to: stretches of time taken in turn, so that each fold has every season."""
-    first, last = int(rows.time.min()), int(rows.time.max()) + 1
-    stretches = max(2 * _FOLDS, (last - first) // _STRETCH_US // _FOLDS * _FOLDS)
-    width = max(1, -(-(last - first) // stretches))
-    return (rows.time - first) // width % _FOLDS
-
-
-def _depth(seen: Seen, plan: Plan, fold: Integers) -> int:
-    """How fine a profile these data support: the coarsest that is nearly as good as any on rows not learnt from."""
-    left = []
-    for depth in (0, 1, 2):
-        total = 0.0
-        for number in range(int(fold.max()) + 1):
-            out = fold == number
-            if out.all() or not out.any():
-                return 0
-            near = near_of(seen, usual_of(seen, plan, ~out, depth), plan)
-            total += float(np.minimum(np.abs(near[out]), 4.0).sum())
-        left.append(total)
-    if left[2] < _BETTER * min(left[:2]):
-        return 2
-    return 1 if left[1] < _BETTER * left[0] else 0

@@ -35,6 +35,7 @@ class Ordered:
         code: the row's series, from 0 without gaps, shape (n,).
         begin: position of the first row of the row's series.
         at: 0 to n - 1.
+        clean: whether nobody has said that the row is an anomaly; all rows, where everything is said to be one.
     """
 
     order: NDArray[np.intp]
@@ -43,6 +44,7 @@ class Ordered:
     code: Integers
     begin: Integers
     at: Integers
+    clean: NDArray[np.bool_]
     _windows: dict[tuple[int, int], tuple[Integers, Integers, Floats]] = field(default_factory=dict)
 
     @classmethod
@@ -53,7 +55,9 @@ class Ordered:
         at = np.arange(len(order))
         new = np.r_[True, series[1:] != series[:-1]][: len(order)]
         begin = np.maximum.accumulate(np.where(new, at, 0))
-        return cls(order, rows.time[order], rows.value[order], np.cumsum(new) - 1, begin, at)
+        clean = np.ones(len(order), dtype=bool) if rows.label is None else rows.label[order] != 1
+        clean |= not clean.any()
+        return cls(order, rows.time[order], rows.value[order], np.cumsum(new) - 1, begin, at, clean)
 
     def __len__(self) -> int:
         return len(self.at)

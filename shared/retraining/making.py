@@ -117,7 +117,13 @@ class Making(Stage):
             return self._measure_again(held)
         self._require_current(held)
         adopt(self._blobs, folder(run), left.place)
-        return self._move(held, State.EVALUATED, metrics=metrics, champion=champion, tuning=left.tuning)
+        found: dict[str, Any] = {
+            "metrics": metrics,
+            "champion": champion,
+            "tuning": left.tuning,
+            "selection": left.selection,
+        }
+        return self._move(held, State.EVALUATED, **found)
 
     def _measure_again(self, held: Held) -> Held:
         """Another job, against the model that is live now."""

@@ -25,12 +25,14 @@ TRIALS_KEPT = 50
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job that succeeded has left; `tuning` is the search that its parameters come from, if there was one, and
-    `place` the folder of its files, below the run's own."""
+    """What a job that succeeded has left; `tuning` is the search that its parameters come from, if there was one,
+    `selection` the choice among the contract's candidates, likewise, and `place` the folder of its files, below the
+    run's own."""
 
     place: str
     metrics: dict[str, Any]
     tuning: dict[str, Any] | None
+    selection: dict[str, Any] | None = None
 
 
 def asked_for(tuning: Tuning) -> dict[str, Any] | None:
@@ -54,8 +56,8 @@ def outcome(blobs: BlobStore, folder: str, output: str, asked: Mapping[str, Any]
     """
     if asked is None or asked["method"] != "sweep":
         metrics = _left(blobs, f"{folder}/{output}/metrics.json")
-        found = metrics.pop("tuning", None)
-        return Outcome(output, metrics, found if isinstance(found, dict) else None)
+        found, chosen = (metrics.pop(name, None) for name in ("tuning", "selection"))
+        return Outcome(output, metrics, _object(found), _object(chosen))
     if best is None:
         raise WorkspaceRefusedError(
             "sweep_without_best",
@@ -95,6 +97,10 @@ def _left(blobs: BlobStore, name: str) -> dict[str, Any]:
     except (NotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _object(value: object) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
 
 
 def _table(blobs: BlobStore, folder: str, best: str, asked: Mapping[str, Any]) -> dict[str, Any]:
