@@ -59,12 +59,14 @@ class Ground:
 
     Attributes:
         seed: of all that is drawn; the same ground has the same faults, whoever is judged on it.
+        per_kind: how many faults of each kind; 0: `FAULTS_PER_KIND`.
     """
 
     rows: Rows
     held: Mask
     context_rows: int
     seed: int
+    per_kind: int = 0
 
     @cached_property
     def positions(self) -> NDArray[np.intp]:
@@ -73,7 +75,7 @@ class Ground:
 
     @cached_property
     def faults(self) -> dict[str, Injected]:
-        """`FAULTS_PER_KIND` faults of each kind, each by itself somewhere in a held-out stretch; without the kinds that
+        """So many faults of each kind, each by itself somewhere in a held-out stretch; without the kinds that
         cannot be in these rows."""
         drawn = {
             fault.name: self._inject(fault, np.random.default_rng([self.seed, number]))
@@ -131,7 +133,7 @@ class Ground:
         starts = np.flatnonzero(may_begin & (self._left >= fault.least))
         if not len(starts):
             return None
-        pieces = [self._piece(fault, starts, random) for _ in range(FAULTS_PER_KIND)]
+        pieces = [self._piece(fault, starts, random) for _ in range(self.per_kind or FAULTS_PER_KIND)]
         made = [piece for piece in pieces if piece is not None]
         if len(made) < len(pieces):
             return None

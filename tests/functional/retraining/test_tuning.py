@@ -58,6 +58,20 @@ def test_a_search_in_the_job_stands_in_the_record_and_not_among_the_metrics(monk
     assert "metric.tuning" not in version.tags
 
 
+def test_a_choice_among_candidates_stands_in_the_record_and_not_among_the_metrics() -> None:
+    world = World()
+    table = {"by": "injected faults", "chosen": "default", "candidates": [{"name": "default", "worth": 0.7}]}
+    world.workspace.metrics = {**METRICS, "candidate": "default", "selection": table}
+
+    run = world.promoted()
+
+    assert run.selection == table
+    assert run.metrics == {**METRICS, "candidate": "default"}
+    (version,) = world.workspace.versions["iforest_gas"]
+    assert version.tags["metric.candidate"] == "default"
+    assert "metric.selection" not in version.tags
+
+
 def test_a_plain_training_has_no_search() -> None:
     run = World().promoted()
 
