@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from aml.contract import Column, DatasetContract
-from aml.labels import label_of, labels_of
-from aml.rows import UNLABELLED, Codes, Floats, Labels, Rows, Times
+from aml.contract.labels import UNLABELLED, label_of
+from aml.labels import labels_of
+from aml.rows import Codes, Floats, Labels, Rows, Times
 
 _T = TypeVar("_T")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)

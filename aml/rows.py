@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from aml.contract.labels import UNLABELLED
+
 Times = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Labels = NDArray[np.int8]
-UNLABELLED = -1
-"""In `Rows.label`, where nobody has said what a row is."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ report of all findings is part of the run record, whatever becomes of the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +53,10 @@ class Report:
 
     errors: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+
+    def with_more(self, errors: Sequence[Finding], warnings: Sequence[Finding]) -> Report:
+        """With what was found later."""
+        return Report((*self.errors, *errors), (*self.warnings, *warnings))
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in the run record: at most twenty findings of either sort, the rest counted."""

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from aml.contract import DatasetContract
 from shared.naming import TRAINING
 from shared.retraining.findings import Live, Report, UnfitDatasetError, examine, unreadable
+from shared.retraining.labels import labels_to_read
 from shared.retraining.repeated import Repeated
 from shared.scoring.context import conform, no_rows, row_schema, tail, time_order
 from shared.storage import BlobStore
@@ -58,7 +59,7 @@ def prepare(
         raise UnfitDatasetError(unreadable(error)) from error
     report = _passed(examine(found, contract, found.repeated if found.ordered else Tally(), live))
     latest = sample = no_rows(contract)
-    scattered = None if found.ordered else Repeated()
+    scattered, labels = None if found.ordered else Repeated(), labels_to_read(contract)
     with tempfile.TemporaryFile() as file:
         bad = (found.unusable + found.rejected) / found.data_rows
         schema = row_schema(contract).with_metadata({_UNUSABLE: str(bad)})  # which training could not know else
@@ -68,12 +69,16 @@ def prepare(
                 writer.write_table(rows.cast(schema))
                 if scattered is not None:
                     scattered.add(rows, chunk, contract)
+                if labels is not None:
+                    labels.add(rows, chunk)
                 sample = pa.concat_tables([sample, rows.slice(max(0, rows.num_rows - _SAMPLE_ROWS))])
                 sample = sample.slice(max(0, sample.num_rows - _SAMPLE_ROWS))
                 rows = pa.concat_tables([latest, rows])
                 latest = tail(rows.take(pa.array(time_order(rows, contract))), contract)
         if scattered is not None:
             report = _passed(examine(found, contract, scattered.tally(), live))
+        if labels is not None:
+            report = _passed(report.with_more([*labels.errors()], [*labels.warnings()]))
         file.seek(0)
         blocks, digest = [], hashlib.sha256()
         for index, piece in enumerate(_pieces(file)):
@@ -82,6 +87,8 @@ def prepare(
             digest.update(piece)
         blobs.commit(TRAINING, name, blocks)
     about = describe(found) | {"rows_sha256": digest.hexdigest()}
+    if labels is not None and labels.there:
+        about["labels"] = labels.as_dict()
     return TrainingData(about, report, latest, sample.take(pa.array(time_order(sample, contract))))
 
 

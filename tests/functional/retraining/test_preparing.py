@@ -11,6 +11,7 @@ import pytest
 from aml.contract import DatasetContract
 from local.sample_data import Reading, hourly_gas, plain_csv, spanish_csv
 from shared.naming import CONTAINERS, TRAINING
+from shared.retraining.findings import UnfitDatasetError
 from shared.retraining.validation import TrainingData, prepare
 from shared.tables import BytesSource
 from tests.fakes.blobs import FakeBlobStore
@@ -64,6 +65,47 @@ def test_times_that_occur_twice_in_a_shuffled_file_are_found_with_their_lines(
     assert found["not_in_time_order"].rows is not None
     # all but the first row of each of the two meters, and the last two
     assert found["not_in_time_order"].rows.count >= len(READINGS) * 2 - 2
+
+
+LABELLED = DatasetContract.model_validate(
+    GAS.model_dump()
+    | {"columns": [*GAS.columns, {"name": "Etiqueta", "type": "text", "required": False}], "label": "Etiqueta"}
+)
+
+
+def with_labels(*labels: str) -> str:
+    first, *rows = plain_csv(READINGS).splitlines()
+    told = [*labels, *[""] * (len(rows) - len(labels))]
+    return "\n".join([f"{first},Etiqueta", *(f"{row},{label}" for row, label in zip(rows, told, strict=True)), ""])
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 7, 1_000])
+def test_labels_are_counted_and_those_that_cannot_be_read_are_told(
+    monkeypatch: pytest.MonkeyPatch, rows_per_group: int
+) -> None:
+    monkeypatch.setattr("shared.retraining.validation._ROWS_PER_GROUP", rows_per_group)
+
+    rows, data = prepared(with_labels("1", "0", "", "perhaps", "FALSE", "true", "2"), LABELLED)
+
+    assert data.found["labels"] == {"anomalies": 2, "normal": 2, "unreadable": 2}
+    assert rows.column("Etiqueta").to_pylist()[:4] == ["1", "0", None, "perhaps"]
+    (finding,) = [each for each in data.report.warnings if each.code == "unreadable_label"]
+    assert finding.rows is not None
+    assert [(each.line, each.reason) for each in finding.rows.examples] == [
+        (5, "Etiqueta: 'perhaps' is no label"),
+        (8, "Etiqueta: '2' is no label"),
+    ]
+
+
+def test_labels_of_which_none_can_be_read_are_refused_and_missing_ones_are_not() -> None:
+    with pytest.raises(UnfitDatasetError) as caught:
+        prepared(with_labels("ok", "bad"), LABELLED)
+
+    assert caught.value.code == "no_readable_label"
+    for text in (plain_csv(READINGS), with_labels()):
+        _, data = prepared(text, LABELLED)
+        assert "labels" not in data.found
+        assert not [each for each in data.report.warnings if each.code == "unreadable_label"]
 
 
 @pytest.mark.parametrize("rows_per_group", [1, 7, 49, 50, 51, 480, 1_000])

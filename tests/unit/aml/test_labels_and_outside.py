@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from aml.columns import rows_from_columns, rows_from_table
 from aml.contract import DatasetContract
-from aml.labels import UNREADABLE, label_of, labels_of
-from aml.rows import UNLABELLED, Rows, apart, concatenate, single_series
+from aml.contract.labels import UNLABELLED, UNREADABLE, label_of
+from aml.labels import labels_of
+from aml.rows import Rows, apart, concatenate, single_series
 
 MORE = [
     {"name": "Temperatura", "type": "number", "required": False, "minimum": -40.0, "aliases": ["temp"]},
