@@ -42,7 +42,8 @@ class Labels:
         for at in first:
             place: int = places[at].item()
             reason = f"{self.column}: {texts[coded.indices[at].as_py()][:_SHOWN]!r} is no label"
-            self.examples.append(Example(lines[place], reason))
+            if place < len(lines):  # a chunk of what the survey has kept knows no lines
+                self.examples.append(Example(lines[place], reason))
 
     @property
     def there(self) -> bool:
