@@ -64,6 +64,8 @@ class Run(BaseModel):
     not_before: datetime | None = None
 
     # scoring
+    choice: str | None = None
+    """Which of the dataset's models is asked, by a request or the file's metadata; None: as the contract says."""
     model: dict[str, Any] | None = None
     manifest: str | None = None
     counts: dict[str, Any] | None = None

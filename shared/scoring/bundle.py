@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from shared.errors import EndpointUnavailableError, NotFoundError
 from shared.naming import TRAINING
-from shared.scoring.endpoint import Answer, EndpointClient, RowsRefusedError, WireRefusedError
+from shared.scoring.endpoint import Answer, EndpointClient, WireRefusedError, refusal
 from shared.storage import BlobStore
 
 _log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class BundleClient:
             raise WireRefusedError("wire_refused", "The model does not take this content type.", status=said.status)
         if said.status != 200:
             words = said.body.decode("utf-8", errors="replace")
-            raise RowsRefusedError("rows_refused", f"The model refused the rows: {words}", status=said.status)
+            raise refusal(said.body, words, status=said.status)
         answer = Answer(said.body, said.content_type, deployment=None, request_id=None, by_bundle=True)
         return decode(answer), answer
 

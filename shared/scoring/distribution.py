@@ -17,12 +17,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from aml.contract import DatasetContract, load_contract
+from aml.contract import DatasetContract
 from shared.claims import Claim, is_claimed
 from shared.drift.profile import Profiles
 from shared.errors import ConflictError
 from shared.naming import place
 from shared.runs import Run, RunStore
+from shared.scoring.asked import contract_for
 from shared.scoring.assembly import Assembled, Assembly
 from shared.scoring.parts import PartStore, Plan
 from shared.scoring.ranges import Cutter
@@ -81,7 +82,7 @@ class Distribution:
         if known is None:
             return None
         drop = place(*run.blob.split("/", 1))
-        contract = load_contract(drop.dataset)
+        contract = contract_for(drop.dataset, run.choice)
         plan = PartStore(self._blobs, run, known["key"], contract).plan()
         if plan is None or plan.revision != run.revision:
             return None
@@ -142,7 +143,7 @@ class Distribution:
         if run.state != "scoring" or run.parts is None or run.parts["key"] != key:
             return False  # it has ended, waits, or goes by another plan
         drop = place(*run.blob.split("/", 1))
-        contract = load_contract(drop.dataset)
+        contract = contract_for(drop.dataset, run.choice)
         store = PartStore(self._blobs, run, key, contract)
         plan = store.plan()
         if plan is None:

@@ -7,6 +7,7 @@ container says comes wrapped in 424, with the real status in `ms-azureml-model-e
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -199,11 +200,22 @@ def _meaning(response: requests.Response) -> DropscoreError:
         return EndpointUnavailableError("endpoint_missing", f"No deployment answers at the endpoint: {said}", **where)
     if status == 424 and model_status is not None and 400 <= model_status < 500:
         said = response.text[:_SHOWN_OF_AN_ERROR_BODY].strip() or said
-        return RowsRefusedError("rows_refused", f"The model refused the rows: {said}", **where)
+        return refusal(response.content, said, **where)
     if status in (400, 422):  # an inference server without the router of a managed endpoint in front
-        return RowsRefusedError("rows_refused", f"The model refused the rows: {said}", **where)
+        return refusal(response.content, said, **where)
     code = "endpoint_throttled" if status == 429 else "endpoint_failed"
     return EndpointUnavailableError(code, f"The endpoint answered {status}: {said}", **where)
+
+
+def refusal(body: bytes, said: str, **where: object) -> EndpointRefusedError:
+    """What it means that the model answers 400: rows that it does not take, or a choice that it does not have."""
+    try:
+        code = json.loads(body)["code"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        code = None
+    if code == "unknown_model":
+        return EndpointRefusedError("unknown_model", f"The model in service cannot answer so: {said}", **where)
+    return RowsRefusedError("rows_refused", f"The model refused the rows: {said}", **where)
 
 
 def _number(text: str | None) -> int | None:

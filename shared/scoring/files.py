@@ -20,7 +20,7 @@ from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from aml.contract import contract_names, load_contract
+from aml.contract import contract_names
 from shared import telemetry
 from shared.claims import Claim, is_claimed
 from shared.drift.gauge import Gauge
@@ -36,6 +36,7 @@ from shared.errors import (
 )
 from shared.naming import INCOMING, RESULTS, Drop, place, require_known, run_id
 from shared.runs import Held, Run, RunStore
+from shared.scoring.asked import contract_for, require_same_choice, wish_of
 from shared.scoring.assembly import Assembled
 from shared.scoring.distribution import AskForPart, Distribution
 from shared.scoring.grouping import way
@@ -95,8 +96,12 @@ class FileScoring:
             clock=clock,
         )
 
-    def receive(self, blob: BlobInfo, *, manual: bool = False) -> tuple[Held, bool]:
-        """The run of this version of a dropped file, and whether it is new; never a second one for the same version."""
+    def receive(self, blob: BlobInfo, *, manual: bool = False, choice: str | None = None) -> tuple[Held, bool]:
+        """The run of this version of a dropped file, and whether it is new; never a second one for the same version.
+
+        Args:
+            choice: which model is asked; None: the one that the file's metadata name, if they do.
+        """
         drop = place(INCOMING, blob.name)
         run = Run(
             id=run_id("score", drop.blob, blob.etag, blob.last_modified),
@@ -106,14 +111,20 @@ class FileScoring:
             etag=blob.etag,
             state="received",
             manual=manual,
+            choice=choice or wish_of(blob),
         )
         return self._runs.create(run.entered("received", self._clock()))
 
-    def ask_again(self, held: Held) -> Held:
-        """Opens an ended run for another try, because a person asked for it; a run that is open stays as it is."""
+    def ask_again(self, held: Held, choice: str | None = None) -> Held:
+        """Opens an ended run for another try, because a person asked for it; a run that is open stays as it is.
+
+        Raises:
+            ConflictError: ``run_under_way``, it is open and asks another model.
+        """
         if held.run.state not in ENDS:
+            require_same_choice(held.run, choice)
             return held
-        fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0, "manual": True}
+        fresh: dict[str, Any] = {"error": None, "not_before": None, "attempts": 0, "manual": True, "choice": choice}
         fresh |= {"model": None, "counts": None, "manifest": None, "parts": None}
         return self._runs.save(held, held.run.entered("received", self._clock(), "asked for again", **fresh))
 
@@ -274,7 +285,7 @@ class FileScoring:
         started, run = self._clock(), claim.run
         drop = place(*run.blob.split("/", 1))
         require_known(drop, contract_names())
-        contract = load_contract(drop.dataset)
+        contract = contract_for(drop.dataset, run.choice)
         source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
         cutter = self._distribution.cutter(contract)
         found = survey(source, contract, kept, cutter)

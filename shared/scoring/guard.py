@@ -102,7 +102,9 @@ class GuardedClient:
             piece = rows.slice(start, _PROBED)
             told = piece.select([name for name in piece.schema.names if piece.column(name).null_count < len(piece)])
             try:
-                self._client.post(encode(told.slice(0, 0), told), content_type, deployment, lambda answer: None)
+                self._client.post(
+                    encode(told.slice(0, 0), told, self._contract.asked), content_type, deployment, lambda answer: None
+                )
             except RowsRefusedError:
                 return True
             except RequestTooLargeError:

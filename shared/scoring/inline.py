@@ -84,7 +84,7 @@ class InlineScoring:
                     {"line": reject.line, "reason": reject.reason} for chunk in chunks for reject in chunk.rejects
                 ],
                 **({"warnings": warnings} if contract.is_table else {}),
-                "model": answering_model(target, conversation),
+                "model": answering_model(target, conversation) | _asked(contract),
                 "scored_by": conversation.scored_by,
             },
         )
@@ -94,6 +94,11 @@ class InlineScoring:
         scored = self.score(contract, RecordsSource(question.records(contract)), alone=True).body
         answered = {name: scored[name] for name in ("model", "scored_by")}
         return answer(question, scored["predictions"], contract) | answered
+
+
+def _asked(contract: DatasetContract) -> dict[str, str]:
+    """What was asked of the model, where it has something to choose from."""
+    return {} if contract.asked is None else {"choice": contract.asked}
 
 
 def _given(source: Source, found: Survey, chunks: Sequence[ScoredChunk]) -> list[Mapping[str, object]]:

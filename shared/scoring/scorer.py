@@ -290,9 +290,9 @@ class Scorer:
         rows: pa.Table,
         otherwise: EndpointRefusedError | None = None,
     ) -> wire.Predictions:
-        encode: Callable[[pa.Table, pa.Table], bytes] = wire.encode_arrow if kind == "arrow" else wire.encode_json
+        encode = wire.encode_arrow if kind == "arrow" else wire.encode_json
         keep = _named_columns(context, rows)
-        body = encode(context.select(keep), rows.select(keep))
+        body = encode(context.select(keep), rows.select(keep), self._contract.asked)
         if not self._size.fits(rows.num_rows, len(body), context.num_rows):
             raise _OverBytesError
         talk = self._conversation

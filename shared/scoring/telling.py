@@ -61,6 +61,8 @@ class Telling:
             started=task.started,
             finished=self._clock(),
         )
+        if task.contract.asked is not None:
+            about["model"]["choice"] = task.contract.asked
         return {**about, "parts": len(task.ranges)} if task.ranges else about, marked
 
     def _drift(self, run: Run, task: Task, done: Assembled) -> dict[str, Any]:

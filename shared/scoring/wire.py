@@ -18,6 +18,7 @@ from shared.errors import EndpointRefusedError, EndpointUnavailableError
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 CONTEXT_ROWS = b"dropscore.context_rows"
+MODEL_CHOICE = b"dropscore.model_choice"
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _UNREADABLE = (
     pa.ArrowException,
@@ -50,10 +51,12 @@ def prediction_schema(contract: DatasetContract) -> pa.Schema:
     return pa.schema([(column.name, _TYPES[column.type]) for column in contract.predictions])
 
 
-def encode_arrow(context: pa.Table, rows: pa.Table) -> bytes:
-    """One IPC stream of the context rows and the rows to score, the number of the former in the schema's metadata."""
+def encode_arrow(context: pa.Table, rows: pa.Table, choice: str | None = None) -> bytes:
+    """One IPC stream of the context rows and the rows to score; the schema's metadata have the number of the former,
+    and which model is to answer, where there are several."""
     table = pa.concat_tables([context, rows]).combine_chunks()
-    table = table.replace_schema_metadata({CONTEXT_ROWS: str(context.num_rows)})
+    about = {CONTEXT_ROWS: str(context.num_rows)}
+    table = table.replace_schema_metadata(about if choice is None else {**about, MODEL_CHOICE: choice})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -61,9 +64,12 @@ def encode_arrow(context: pa.Table, rows: pa.Table) -> bytes:
     return body
 
 
-def encode_json(context: pa.Table, rows: pa.Table) -> bytes:
-    """The earlier system's request, `{"data": [...]}`; context rows, where there are any, under `context`."""
+def encode_json(context: pa.Table, rows: pa.Table, choice: str | None = None) -> bytes:
+    """The earlier system's request, `{"data": [...]}`; context rows, where there are any, under `context`, and which
+    model is to answer, where there are several, under `choice`."""
     body: dict[str, Any] = {"data": _records(rows)}
+    if choice is not None:
+        body["choice"] = choice
     if context.num_rows:
         body["context"] = _records(context)
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()

@@ -19,13 +19,20 @@ class Classifier:
     """Answers each row by the length of its first text and the sum of its numbers; every model of the contract by a
     rule that is a little its own, the first of them being the best.
 
-    `asked` are the columns of each request, by name and Arrow type.
+    `asked` are the columns of each request, by name and Arrow type, `choices` which model each asks; `knows` are the
+    choices that its bundle has.
     """
 
     def __init__(self, contract: DatasetContract, version: str = "7") -> None:
         self.contract = contract
         self.version = version
+        self.knows = frozenset(contract.choices)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forgets what it was asked."""
         self.asked: list[dict[str, str]] = []
+        self.choices: list[str | None] = []
 
     def answer(self, content_type: str, body: bytes) -> Answer:
         """See `aml.serving.Service.answer`."""
@@ -38,7 +45,10 @@ class Classifier:
         else:
             request = json.loads(body)
             rows, choice = request["data"], request.get("choice", "")
+        self.choices.append(choice or None)
         try:
+            if choice and choice not in self.knows:
+                raise ContractError("unknown_model", f"There is no model {choice!r} in the bundle.")
             contract = self.contract.answering(choice or None)
         except ContractError as error:
             return Answer(400, JSON, json.dumps({"code": error.code, "error": error.message}).encode())

@@ -22,14 +22,14 @@ from tests.functional.scoring.world import Row, World, hourly, rows_of, table
 _WIDE = 60
 _WEEKS = 696
 _ANY_SPEED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-_LOADERS = [f"shared.scoring.{module}.load_contract" for module in ("files", "distribution", "revisions")]
+_LOADERS = [f"shared.scoring.{module}.load_contract" for module in ("asked", "revisions")]
 
 
 @contextmanager
 def _endpoint(context_rows: int) -> Iterator[FakeEndpoint]:
     """A model of so much context, and an app that knows it."""
-    with mock.patch(_LOADERS[0]) as one, mock.patch(_LOADERS[1]) as other, mock.patch(_LOADERS[2]) as third:
-        for loader in (one, other, third):
+    with mock.patch(_LOADERS[0]) as one, mock.patch(_LOADERS[1]) as other:
+        for loader in (one, other):
             loader.return_value = wide_contract(context_rows)
         model = FakeEndpoint(WideModel(context_rows), Pipeline([("nothing", "passthrough")]))
         with model.running():
