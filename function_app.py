@@ -134,6 +134,30 @@ def score(req: func.HttpRequest) -> func.HttpResponse:
     return _answer(lambda: api.score(dropscore(), req.route_params["dataset"], _request(req)))
 
 
+@app.route("datasets/{dataset}/predict", methods=["POST"])
+def predict(req: func.HttpRequest) -> func.HttpResponse:
+    """Classifies one row."""
+    return _answer(lambda: api.predict(dropscore(), req.route_params["dataset"], _request(req)))
+
+
+@app.route("datasets/{dataset}/predict/batch", methods=["POST"])
+def predict_batch(req: func.HttpRequest) -> func.HttpResponse:
+    """Classifies some rows."""
+    return _answer(lambda: api.predict_batch(dropscore(), req.route_params["dataset"], _request(req)))
+
+
+@app.route("datasets/{dataset}/validate", methods=["POST"])
+def validate(req: func.HttpRequest) -> func.HttpResponse:
+    """Says what is wrong with rows, and scores none."""
+    return _answer(lambda: api.validate(dropscore(), req.route_params["dataset"], _request(req)))
+
+
+@app.route("datasets/{dataset}/model", methods=["GET"])
+def model(req: func.HttpRequest) -> func.HttpResponse:
+    """What the model takes and answers, and how good it is."""
+    return _answer(lambda: api.model(dropscore(), req.route_params["dataset"]))
+
+
 @app.route("runs", methods=["GET"])
 def runs(req: func.HttpRequest) -> func.HttpResponse:
     """Run records, newest first."""

@@ -144,6 +144,9 @@ class Settings(BaseSettings):
 
     # -- operations ------------------------------------------------------------------------------------------
 
+    predict_batch_rows: int = Field(default=100, ge=1, le=10_000)
+    """Rows that one request to `predict/batch` may have; larger tables go to `score`, or through `incoming`."""
+
     log_format: Literal["text", "json"] = "text"
     """How log lines look: as the host writes them, or a JSON object a line with run, dataset, blob, code and state."""
 

@@ -1,4 +1,4 @@
-"""What requests ask about: the dataset of their path, the JSON of their body, the blob that it names."""
+"""What requests ask about: the dataset of their path, the table or JSON of their body, the blob and the model named."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from aml.contract import ContractError, DatasetContract, load_contract
+from shared.api.replies import Request
 from shared.composition import App
 from shared.errors import InvalidInputError
-from shared.naming import place
+from shared.naming import INCOMING, place
 from shared.storage import BlobInfo
+from shared.tables import BytesSource
+
+_FILE_NAMES = {
+    "text/csv": "request.csv",
+    "text/plain": "request.csv",
+    "application/csv": "request.csv",
+    "application/gzip": "request.csv.gz",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "request.xlsx",
+    "application/vnd.apache.parquet": "request.parquet",
+}
 
 
 def contract_of(dataset: str) -> DatasetContract:
@@ -21,12 +32,47 @@ def contract_of(dataset: str) -> DatasetContract:
         raise InvalidInputError(error.code, error.message) from error
 
 
-def json_object(body: bytes) -> dict[str, Any]:
-    """The body, which must be a JSON object (``bad_json``)."""
+def require_small(app: App, dataset: str, request: Request) -> None:
+    """A table that is looked at while the client waits has a bound (``body_too_large``)."""
+    most = app.settings.score_inline_max_bytes
+    if len(request.body) > most:
+        raise InvalidInputError(
+            "body_too_large",
+            f"A table of more than {most} bytes is not scored at once; put it into {INCOMING}/{dataset}/.",
+        )
+
+
+def table_of(request: Request) -> BytesSource:
+    """The file that is the body (``unsupported_media_type``)."""
+    if request.media_type not in _FILE_NAMES:
+        raise InvalidInputError(
+            "unsupported_media_type", f"Send application/json or text/csv, not {request.media_type}."
+        )
+    return BytesSource(_FILE_NAMES[request.media_type], request.body)
+
+
+def choice_of(request: Request, body: Mapping[str, Any] | None = None) -> str | None:
+    """Which model is asked: `model` of the URL or of the body; None where neither says (``bad_model``)."""
+    said = [request.query.get("model") or None, (body or {}).get("model")]
+    named = [name for name in said if name is not None]
+    if not all(isinstance(name, str) and name for name in named):
+        raise InvalidInputError("bad_model", "model is the name of a model.")
+    if len(set(named)) > 1:
+        raise InvalidInputError("bad_model", "The 'model' of the URL and that of the body are not the same.")
+    return named[0] if named else None
+
+
+def json_value(body: bytes) -> Any:
+    """The body's JSON (``bad_json``)."""
     try:
-        value = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError("bad_json", f"The body is not JSON: {error}.") from error
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body, which must be a JSON object (``bad_json``)."""
+    value = json_value(body)
     if not isinstance(value, dict):
         raise InvalidInputError("bad_json", "The body must be a JSON object.")
     return value

@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[DropscoreError], int], ...] = (
     (DropscoreError, 503),
 )
 _STATUS_OF_CODE = {
+    "batch_too_large": 413,
     "body_too_large": 413,
     "storage_not_configured": 503,
     "unknown_dataset": 404,

@@ -31,7 +31,12 @@ class Follower(Protocol):
 
 
 def survey(
-    source: Source, contract: DatasetContract, kept: Kept | None = None, follower: Follower | None = None
+    source: Source,
+    contract: DatasetContract,
+    kept: Kept | None = None,
+    follower: Follower | None = None,
+    *,
+    hopeless: bool = False,
 ) -> Survey:
     """Look over the whole file, in memory that does not grow with it.
 
@@ -42,6 +47,7 @@ def survey(
     Args:
         kept: takes in what is understood of the rows, for `read`.
         follower: looks on.
+        hopeless: whether a file of which no row can be used is surveyed too, for somebody who wants to know why.
 
     Raises:
         TableError: the file is no table for this contract, or nothing in it can be scored.
@@ -56,7 +62,7 @@ def survey(
             encoding, settled = weaker_encoding(error), None
             continue
         if look.settled:
-            return look.result()
+            return look.result(hopeless)
         settled = look.final
         encoding = settled.encoding
 
@@ -140,12 +146,12 @@ class _Look:
         times = {name: evidence.decide() for name, evidence in self._times.items()}
         return replace(dialect, decimal=decimal, thousands=thousands, times=times)
 
-    def result(self) -> Survey:
+    def result(self, hopeless: bool) -> Survey:
         """The survey, or why the file cannot be scored."""
         counts = self._counts
         if not counts.rows + counts.rejects.count:
             raise TableError("no_rows", "The file has a header and no rows.")
-        if counts.rows == counts.unusable:
+        if counts.rows == counts.unusable and not hopeless:
             raise TableError("no_usable_row", self._why_none(counts), _first_line(counts))
         span = counts.span
         return Survey(

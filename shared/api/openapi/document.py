@@ -6,7 +6,7 @@ https://spec.openapis.org/oas/v3.1.0
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -16,7 +16,15 @@ from pydantic.json_schema import models_json_schema
 from aml.contract import DatasetContract, contract_names, load_contract
 from shared.api.openapi import shapes
 from shared.api.openapi.operations import EVERYWHERE, OPERATIONS, Answer, Operation, Schema, ref
-from shared.api.openapi.rows import example, prediction_name, prediction_schema, row_name, row_schema
+from shared.api.openapi.rows import (
+    answer_name,
+    answer_schema,
+    example,
+    prediction_name,
+    prediction_schema,
+    row_name,
+    row_schema,
+)
 from shared.live import LiveModel
 from shared.runs import Run
 from shared.version import VERSION
@@ -25,14 +33,19 @@ PROBLEM = "application/problem+json"
 _REFERENCE = "#/components/schemas/{model}"
 _SHAPES = (
     *(shapes.Problem, shapes.Health, shapes.DatasetDetail, shapes.DatasetList, shapes.RunList, shapes.ModelVersions),
-    shapes.LineageAnswer,
-    *(shapes.TrainRequest, shapes.SeriesRequest, shapes.ScoredTable),
+    *(shapes.TrainRequest, shapes.SeriesRequest, shapes.ScoredTable, shapes.Batch, shapes.Validated),
+    *(shapes.ModelInformation, shapes.LineageAnswer),
     *(shapes.WholeSeries, shapes.LastPoint, shapes.ChangePoints, Run, LiveModel),
 )
 _PARAMETERS = {"id": "A run's id.", "version": "A registered version of the dataset's model.", "file": "Its name."}
 _KEYS = {
     "key_in_header": {"type": "apiKey", "in": "header", "name": "x-functions-key"},
     "key_in_url": {"type": "apiKey", "in": "query", "name": "code"},
+}
+_EXAMPLES: Mapping[str, Callable[[Mapping[str, object]], object]] = {
+    "PredictRow": lambda row: {"features": row},
+    "PredictRows": lambda row: {"rows": [row]},
+    "ScoreRows": lambda row: {"data": [row]},
 }
 _TAGS = {
     "scoring": "Rows, files and series scored.",
@@ -86,20 +99,39 @@ def _schemas(contracts: Sequence[DatasetContract]) -> dict[str, Schema]:
     for each in contracts:
         schemas[row_name(each)] = row_schema(each)
         schemas[prediction_name(each)] = prediction_schema(each)
-    rows = {"anyOf": [ref(row_name(each)) for each in contracts]}
-    schemas["ScoreRows"] = {
-        "type": "object",
-        "properties": {"data": {"type": "array", "items": rows, "minItems": 1}},
-        "required": ["data"],
+        if each.task == "classification":
+            schemas[answer_name(each)] = answer_schema(each)
+    return schemas | _asked(contracts) | _answered(contracts, schemas)
+
+
+def _asked(contracts: Sequence[DatasetContract]) -> dict[str, Schema]:
+    """The bodies that hold rows, or name a file of them."""
+    row = {"anyOf": [ref(row_name(each)) for each in contracts]}
+    rows = {"type": "array", "items": row, "minItems": 1}
+    model = {"type": "string", "description": "Which model answers, as `model` in the URL."}
+    blob = {"type": "string", "description": "Name of a file in `incoming`."}
+    return {
+        "ScoreRows": _object({"data": rows, "model": model}, "data"),
+        "ScoreBlob": _object({"blob": blob, "model": model}, "blob"),
+        "PredictRow": {"anyOf": [_object({"features": row, "model": model}, "features"), row]},
+        "PredictRows": {"anyOf": [_object({"rows": rows, "model": model}, "rows"), rows]},
     }
-    schemas["ScoreBlob"] = {
-        "type": "object",
-        "properties": {"blob": {"type": "string", "description": "Name of a file in `incoming`."}},
-        "required": ["blob"],
-    }
-    predictions = {"type": "array", "items": {"anyOf": [ref(prediction_name(each)) for each in contracts]}}
-    schemas["ScoredTable"]["properties"]["predictions"] = predictions
-    return schemas
+
+
+def _answered(contracts: Sequence[DatasetContract], schemas: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The answers that hold what is said of rows."""
+    said = [ref(prediction_name(each)) for each in contracts]
+    told: list[Schema] = [ref(answer_name(each)) for each in contracts if answer_name(each) in schemas]
+    made: dict[str, Schema] = {"Predicted": {"anyOf": told} if told else {"type": "object"}}
+    entries: Schema
+    for name, entries in (("ScoredTable", {"anyOf": said}), ("Batch", ref("Predicted"))):
+        properties = {**schemas[name]["properties"], "predictions": {"type": "array", "items": entries}}
+        made[name] = {**schemas[name], "properties": properties}
+    return made
+
+
+def _object(properties: Mapping[str, Schema], required: str) -> Schema:
+    return {"type": "object", "properties": dict(properties), "required": [required]}
 
 
 def _operation(route: Route, contracts: Sequence[DatasetContract]) -> dict[str, Any]:
@@ -134,11 +166,13 @@ def _path_parameters(route: Route) -> Iterable[dict[str, Any]]:
 def _content(body: Mapping[str, Schema], contracts: Sequence[DatasetContract]) -> dict[str, Any]:
     content: dict[str, Any] = {media_type: {"schema": schema} for media_type, schema in body.items()}
     for media_type, schema in body.items():
-        if ref("ScoreRows") in schema.get("anyOf", ()):
-            content[media_type]["examples"] = {
-                each.name: {"summary": f"One row of {each.name}", "value": {"data": [example(each)]}}
-                for each in contracts
-            }
+        offered = [schema, *schema.get("anyOf", ())]
+        for name, wrap in _EXAMPLES.items():
+            if ref(name) in offered:
+                fitting = [each for each in contracts if name == "ScoreRows" or each.task == "classification"]
+                content[media_type]["examples"] = {
+                    each.name: {"summary": f"One row of {each.name}", "value": wrap(example(each))} for each in fitting
+                }
     return content
 
 

@@ -20,7 +20,10 @@ SERIES_CODES = (
     *("InvalidCustomInterval", "InvalidPeriod", "InvalidModelArgument", "InvalidImputeMode"),
     "InvalidImputeFixedValue",
 )
-ENDPOINT_REFUSES = ("endpoint_error", "endpoint_refuses_all", "request_too_large", "wire_refused", "wrong_row_count")
+ENDPOINT_REFUSES = (
+    *("endpoint_error", "endpoint_refuses_all", "request_too_large", "unknown_model", "wire_refused"),
+    "wrong_row_count",
+)
 ENDPOINT_DOWN = (
     *("no_live_model", "endpoint_unreachable", "endpoint_failed", "endpoint_throttled", "endpoint_unauthorized"),
     *("endpoint_missing", "malformed_answer", "model_changed", "bundle_missing", "bundle_unusable"),
@@ -65,6 +68,18 @@ class Operation:
     problems: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
+_MODEL = Query(
+    "model",
+    {"type": "string"},
+    "Which of the dataset's models answers: `best`, `all`, or one's name; left out, as the contract says.",
+)
+_CHOICE_CODES = ("unknown_model", "bad_model")
+_TABLES: Mapping[str, Schema] = {
+    CSV: {"type": "string", "description": "A table, written in any way that files may be."},
+    "application/gzip": {"description": "A table as `.csv.gz`."},
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"description": "A workbook."},
+    "application/vnd.apache.parquet": {"description": "A Parquet file."},
+}
 _RUN = Answer("The run, which goes on by itself; `Location` is where to look for it.", {JSON: ref("Run")})
 _DATASET_IS_UNKNOWN = {404: ("unknown_dataset",)}
 
@@ -125,24 +140,73 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 {"type": "string", "enum": ["entire", "last", "changepoint"]},
                 "For a body with `series`: the operation of Azure's Anomaly Detector that is meant.",
             ),
+            _MODEL,
         ),
         body={
             JSON: {"anyOf": [ref("ScoreRows"), ref("ScoreBlob"), ref("SeriesRequest")]},
-            CSV: {"type": "string", "description": "A table, written in any way that files may be."},
-            "application/gzip": {"description": "A table as `.csv.gz`."},
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"description": "A workbook."},
-            "application/vnd.apache.parquet": {"description": "A Parquet file."},
+            **_TABLES,
         },
         body_required=True,
         problems={
-            400: (*TABLE_CODES, "bad_blob", *SERIES_CODES),
+            400: (*TABLE_CODES, "bad_blob", *_CHOICE_CODES, "not_a_series", *SERIES_CODES),
             404: ("unknown_dataset", "blob_not_found"),
-            409: CONFLICTS,
+            409: (*CONFLICTS, "run_under_way"),
             413: ("body_too_large",),
             415: ("unsupported_media_type",),
             502: ENDPOINT_REFUSES,
             503: ENDPOINT_DOWN,
         },
+    ),
+    ("POST", "datasets/{dataset}/predict"): Operation(
+        "scoring",
+        {
+            200: Answer(
+                "The class that is predicted, under the target's name, or with `model=all` each model's.",
+                {JSON: ref("Predicted")},
+            )
+        },
+        description="For datasets whose task is classification; of others `score` says what there is to say of a row.",
+        query=(_MODEL,),
+        body={JSON: ref("PredictRow")},
+        body_required=True,
+        problems={
+            400: (*TABLE_CODES, *_CHOICE_CODES, "not_a_classification", "rows_refused"),
+            404: ("unknown_dataset",),
+            413: ("body_too_large",),
+            502: ENDPOINT_REFUSES,
+            503: ENDPOINT_DOWN,
+        },
+    ),
+    ("POST", "datasets/{dataset}/predict/batch"): Operation(
+        "scoring",
+        {200: Answer("What is said of each row, or why there is nothing to say of it.", {JSON: ref("Batch")})},
+        description="As many rows as the setting `PREDICT_BATCH_ROWS` says; `score` takes more.",
+        query=(_MODEL,),
+        body={JSON: ref("PredictRows")},
+        body_required=True,
+        problems={
+            400: (*TABLE_CODES, *_CHOICE_CODES, "not_a_classification"),
+            404: ("unknown_dataset",),
+            413: ("body_too_large", "batch_too_large"),
+            502: ENDPOINT_REFUSES,
+            503: ENDPOINT_DOWN,
+        },
+    ),
+    ("POST", "datasets/{dataset}/validate"): Operation(
+        "scoring",
+        {200: Answer("What is wrong, also with a table that could not be scored at all.", {JSON: ref("Validated")})},
+        query=(_MODEL,),
+        body={JSON: {"anyOf": [ref("PredictRow"), ref("PredictRows"), ref("ScoreRows")]}, **_TABLES},
+        body_required=True,
+        problems={
+            400: ("bad_json", *_CHOICE_CODES),
+            404: ("unknown_dataset",),
+            413: ("body_too_large",),
+            415: ("unsupported_media_type",),
+        },
+    ),
+    ("GET", "datasets/{dataset}/model"): Operation(
+        "models", {200: Answer("The model.", {JSON: ref("ModelInformation")})}, problems=_DATASET_IS_UNKNOWN
     ),
     ("GET", "runs"): Operation(
         "runs",

@@ -205,6 +205,8 @@ class AnsweringModel(Shape):
     name: str
     version: str
     deployment: str | None
+    choice: str | None = None
+    """What was asked of it, where it has something to choose from: `best`, `all`, or one model's name."""
 
 
 class RejectedLine(Shape):
@@ -226,8 +228,108 @@ class ScoredTable(Shape):
     predictions: list[dict[str, Any]]
     counts: dict[str, Any]
     rejected: list[RejectedLine]
+    warnings: list[list[str]] | None = None
+    """Of each row of a table without time, what is odd about it, which has a prediction nevertheless."""
     model: AnsweringModel
     scored_by: str
+
+
+class Batch(Shape):
+    """What is said of each row of a batch, in their order."""
+
+    predictions: list[dict[str, Any]]
+    count: int
+
+
+class Fault(Shape):
+    """A row that cannot be scored."""
+
+    row: int
+    """Counted from 1, without the header."""
+    error: str
+
+
+class Warned(Shape):
+    """What is odd about a row that can be scored all the same."""
+
+    row: int
+    warning: str
+
+
+class Failing(Shape):
+    """Why a table cannot be scored at all."""
+
+    code: str
+    detail: str
+
+
+class Validated(Shape):
+    """What is wrong with rows; of at most 1,000 of them and as many lines is said what."""
+
+    valid: bool
+    rows: int
+    usable: int
+    faults: list[Fault]
+    warnings: list[Warned]
+    rejected: list[RejectedLine]
+    error: Failing | None
+
+
+class InputFeature(Shape):
+    """A column that the model is given; what does not apply to it is left out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    type: str
+    required: bool
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: list[str] | None = None
+
+
+class DerivedFeature(Shape):
+    """What the model works out of its columns."""
+
+    name: str
+    expression: str
+
+
+class Candidate(Shape):
+    """One of a dataset's models; `column` is what its answers are called where all answer."""
+
+    name: str
+    algorithm: str
+    column: str | None
+
+
+class NamedColumn(Shape):
+    """A column of the answer."""
+
+    name: str
+    type: str
+
+
+class ModelInformation(Shape):
+    """What there is to know of the model behind a dataset."""
+
+    dataset: str
+    task: str
+    model: str
+    live: LiveModel | None
+    target: str | None
+    classes: list[str]
+    choices: list[str]
+    """What `model` may be in a request."""
+    answer: str
+    """Which of them answers where a request names none."""
+    features: list[InputFeature]
+    derived: list[DerivedFeature]
+    models: list[Candidate]
+    predictions: list[NamedColumn]
+    metrics: dict[str, Any] | None
+    """Of the live model, as its training measured them; null where its run is not on record."""
 
 
 class _Detected(Shape):

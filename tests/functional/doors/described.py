@@ -36,10 +36,18 @@ def require_described(method: str, template: str, status: int, media_type: str, 
     if not media_type.endswith("json"):
         return
     answered = json.loads(body)
-    fault = best_match(_validator(json.dumps(content[media_type]["schema"])).iter_errors(answered))
+    fault = best_match(_validator(json.dumps(content[media_type]["schema"]), closed=True).iter_errors(answered))
     assert fault is None, f"{method} {template} {status}: {fault.json_path}: {fault.message[-500:]}"
     if media_type == "application/problem+json" and (codes := _codes(content[media_type]["schema"])):
         assert answered["code"] in codes, f"{method} {template} {status}: nothing is said of {answered['code']}"
+
+
+def require_taken(method: str, template: str, body: Any) -> None:
+    """A JSON body that the app took is one that the description lets clients send."""
+    operation = description()["paths"][f"/{template}"][method.lower()]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    fault = best_match(_validator(json.dumps(schema), closed=False).iter_errors(body))
+    assert fault is None, f"{method} {template} takes what it is said not to take: {fault.message[-500:]}"
 
 
 def _codes(schema: Mapping[str, Any]) -> list[str]:
@@ -48,9 +56,10 @@ def _codes(schema: Mapping[str, Any]) -> list[str]:
 
 
 @cache
-def _validator(schema: str) -> Draft202012Validator:
+def _validator(schema: str, *, closed: bool) -> Draft202012Validator:
+    schemas = _closed() if closed else description()["components"]["schemas"]
     registry: Registry[Any] = Registry().with_resource(
-        _HERE, Resource.from_contents({"components": {"schemas": _closed()}}, default_specification=DRAFT202012)
+        _HERE, Resource.from_contents({"components": {"schemas": schemas}}, default_specification=DRAFT202012)
     )
     return Draft202012Validator(json.loads(schema.replace('"#/', f'"{_HERE}#/')), registry=registry)
 

@@ -13,7 +13,7 @@ import azure.functions as func
 import pytest
 
 import function_app
-from tests.functional.doors.described import require_described
+from tests.functional.doors.described import require_described, require_taken
 from tests.functional.scoring.world import World
 
 
@@ -89,5 +89,7 @@ class Doors:
                 response = door(request)
                 content_type = response.headers["Content-Type"]
                 require_described(method, template, response.status_code, content_type, response.get_body())
+                if body and response.status_code < 300 and spelt.get("content-type") == "application/json":
+                    require_taken(method, template, json.loads(body))
                 return Answered(response.status_code, dict(response.headers), response.get_body())
         raise AssertionError(f"there is no {method} {bare}")
