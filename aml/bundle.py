@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import joblib
+import numpy as np
+from joblib.numpy_pickle import NumpyPickler
 from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
@@ -50,6 +52,23 @@ class Bundle:
     profile: Mapping[str, Any] = field(default_factory=dict)
 
 
+class _Pickler(NumpyPickler):  # type: ignore[misc]  # joblib has no types
+    """Writes equal texts as one, and equal types of arrays.
+
+    Which of them are one and the same object depends on what the process has unpickled before (scikit-learn's
+    estimators keep the names of their attributes as they were read), and pickle writes that down.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self._met: dict[tuple[type, object], object] = {}
+
+    def save(self, obj: object) -> Any:
+        """See `pickle.Pickler`."""
+        same = type(obj) is str or isinstance(obj, np.dtype)
+        return super().save(self._met.setdefault((type(obj), obj), obj) if same else obj)
+
+
 def library_versions() -> dict[str, str]:
     """The versions that are installed here."""
     return {"python": platform.python_version(), **{name: version(name) for name in _RECORDED}}
@@ -66,7 +85,7 @@ def save_bundle(
 ) -> Path:
     """Write the bundle into `folder`; equal models under equal versions give equal bytes. Returns its path."""
     model = io.BytesIO()
-    joblib.dump(pipeline, model)
+    _Pickler(model).dump(pipeline)
     path = folder / name
     content = {
         "format": _FORMAT,
@@ -76,7 +95,8 @@ def save_bundle(
         "profile": dict(profile or {}),
         "pipeline": model.getvalue(),
     }
-    joblib.dump(content, path)
+    with path.open("wb") as file:
+        _Pickler(file).dump(content)
     return path
 
 

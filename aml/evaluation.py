@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline
 from aml.detection.episodes import WEEK_US, Beginnings
 from aml.detection.series import Ordered
 from aml.forest import SEED, Scorer
-from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, hold_out
+from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, Mask, hold_out
 from aml.labelled import Labelled, normal_rows
 from aml.rows import Floats, Rows
 
@@ -62,11 +62,16 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
         TooFewRowsError: nothing can be held out.
     """
     ground, fit = hold_out(rows, context_rows, SEED)
-    scorer = Scorer(build().fit(rows.take(fit)))
+    return judged(ground, fit, build().fit(rows.take(fit)))
+
+
+def judged(ground: Ground, fit: Mask, pipeline: Pipeline) -> Evaluation:
+    """Measure, on what is held out, a pipeline that was fitted on the rows that are not."""
+    scorer = Scorer(pipeline)
     about: Metrics = {
         "rows_fit": int(fit.sum()),
         "rows_holdout": len(ground.positions),
-        "holdout_from": _iso(int(rows.time[ground.held].min())),
+        "holdout_from": _iso(int(ground.rows.time[ground.held].min())),
         "faults_per_kind": FAULTS_PER_KIND,
         "faults_left_out": ", ".join(ground.left_out),
         "seed": SEED,

@@ -38,7 +38,7 @@ from aml.choosing import DEFAULTS, Chosen, add_arguments, choose
 from aml.columns import InputError, Parsed, rows_from_table
 from aml.comparison import compare
 from aml.contract import ContractError, DatasetContract, load_contract
-from aml.evaluation import describe, evaluate
+from aml.evaluation import Evaluation, describe, evaluate
 from aml.forest import SEED, Scorer
 from aml.holdout import TooFewRowsError
 from aml.profile import Profile, make_profile, write_profile
@@ -62,10 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = run(contract, read_table(arguments.data), arguments, Tracker.of(os.environ))
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
-        _leave_reason(arguments.model, error.code, error.message)
+        leave_reason(arguments.model, error.code, error.message)
         return 2
     except Exception as error:
-        _leave_reason(arguments.model, "training_crashed", f"{type(error).__name__}: {error}")
+        leave_reason(arguments.model, "training_crashed", f"{type(error).__name__}: {error}")
         raise
     print(f"trained {contract.model_name} on {said}")
     return 0
@@ -129,7 +129,24 @@ def train(
         measured = evaluate(rows, build, contract.context_rows)
     except TooFewRowsError as error:
         raise InputError("too_few_rows", f"The file cannot train a model: {error}.") from error
-    pipeline = build().fit(rows)
+    return finish(rows, contract, contamination, folder, champion, unusable, chosen, measured)
+
+
+def finish(
+    rows: Rows,
+    contract: DatasetContract,
+    contamination: float,
+    folder: Path,
+    champion: Path | None,
+    unusable: float,
+    chosen: Chosen,
+    measured: Evaluation,
+) -> dict[str, Any]:
+    """Fit the final model, compare the `measured` one with the model in service, and write the five files.
+
+    What `train` says of the other arguments holds here.
+    """
+    pipeline = builder(contract, contamination, chosen.parameters, chosen.candidate)().fit(rows)
     scorer = Scorer(pipeline)
     scores = scorer.scores(rows)
     share = float(chosen.parameters.get("contamination", contamination))
@@ -206,7 +223,8 @@ def usable_rows(parsed: Parsed, contract: DatasetContract) -> Rows:
     return rows.take(rows.by_series_and_time())
 
 
-def _leave_reason(folder: Path, code: str, message: str) -> None:
+def leave_reason(folder: Path, code: str, message: str) -> None:
+    """Write `error.json` where the app finds it; the folder is made when it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "error.json").write_text(json.dumps({"code": code, "message": message}), encoding="utf-8")
 
@@ -230,26 +248,33 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help="name of a declared dataset, e.g. gas")
     parser.add_argument("--data", required=True, type=Path, help="Parquet or plain CSV file")
     parser.add_argument("--model", required=True, type=Path, help="folder for the bundle, metrics and contract")
-    parser.add_argument("--contamination", type=_contamination, help="share of anomalous rows; default: the contract's")
-    parser.add_argument("--champion", type=_folder, help="folder of the model in service; none: there is no such model")
-    parser.add_argument("--version", type=_version, default=1, help="that the model will have; for the bundle's name")
+    parser.add_argument(
+        "--contamination", type=contamination_of, help="share of anomalous rows; default: the contract's"
+    )
+    parser.add_argument(
+        "--champion", type=folder_of, help="folder of the model in service; none: there is no such model"
+    )
+    parser.add_argument("--version", type=version_of, default=1, help="that the model will have; for the bundle's name")
     add_arguments(parser)
     return parser.parse_args(argv)
 
 
-def _folder(text: str) -> Path | None:
+def folder_of(text: str) -> Path | None:
+    """The folder that a command line names; None for `none`."""
     # A command job has no optional inputs, so the job's YAML says "none" where there is no model to compare with.
     return None if text == "none" else Path(text)
 
 
-def _version(text: str) -> int:
+def version_of(text: str) -> int:
+    """The model version that a command line names."""
     version = int(text)
     if version < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return version
 
 
-def _contamination(text: str) -> float:
+def contamination_of(text: str) -> float:
+    """The share that a command line names."""
     share = float(text)
     if not 0 < share <= 0.5:
         raise argparse.ArgumentTypeError("must be above 0 and at most 0.5")

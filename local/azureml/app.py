@@ -25,6 +25,7 @@ from .history import History, discovery
 from .jobs import Jobs
 from .metrics import Metrics
 from .operations import Operations
+from .pipelines import Pipelines
 from .processes import end_leftovers
 from .references import References
 from .router import Router
@@ -56,7 +57,10 @@ class Emulator:
         self._runs = Runs(config, self._store, self._blobs, self._references, self._tokens)
         self._metrics = Metrics(self._store)
         self._sweeps = Sweeps(config, self._store, self._runs, self._metrics)
-        self._jobs = Jobs(config, self._store, self._references, self._runs, self._sweeps, self._operations)
+        self._pipelines = Pipelines(self._store, self._runs, self._references)
+        self._jobs = Jobs(
+            config, self._store, self._references, self._runs, self._sweeps, self._pipelines, self._operations
+        )
         self._fleet = Fleet(config, self._blobs, self._references)
         self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
         self._endpoints = Endpoints(config, self._store, self._deployments, self._operations, self._tokens)
@@ -109,6 +113,7 @@ class Emulator:
             yield
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
+            await self._pipelines.stop()
             await self._sweeps.stop()
             await self._runs.stop()
             await self._fleet.stop()

@@ -19,18 +19,32 @@ from .workspace import DEFAULT_CONTAINER
 
 _KindHandler = Callable[[str, Call], Awaitable[Answer]]
 
-KINDS = ("codes", "environments", "data", "models")
-_LABEL = {"codes": "Code", "environments": "Environment", "data": "Data", "models": "Model"}
+KINDS = ("codes", "components", "environments", "data", "models")
+_LABEL = {
+    "codes": "Code",
+    "components": "Component",
+    "environments": "Environment",
+    "data": "Data",
+    "models": "Model",
+}
 # What a version is about and may never change; everything else is a note on it.
 _FIXED = {
     "codes": ("codeUri",),
+    "components": (),
     "environments": ("image", "condaFile", "build"),
     "data": ("dataUri", "dataType"),
     "models": ("modelUri", "modelType"),
 }
-_REQUIRED = {"codes": (), "environments": (), "data": ("dataUri", "dataType"), "models": ("modelUri",)}
+_REQUIRED = {
+    "codes": (),
+    "components": ("componentSpec",),
+    "environments": (),
+    "data": ("dataUri", "dataType"),
+    "models": ("modelUri",),
+}
 _DEFAULTS: dict[str, Json] = {
     "codes": {},
+    "components": {"autoDeleteSetting": None, "stage": "Development"},
     "environments": {
         "properties": {"azureml.labels": "latest"},
         "environmentType": "UserCreated",
@@ -129,7 +143,7 @@ class Assets:
         for required in _REQUIRED[kind]:
             if not asked.get(required):
                 raise user_error(f"The {_LABEL[kind].lower()} has no {required}.")
-        asked = _with_conda_as_json(self._with_long_uri(kind, asked))
+        asked = _with_spec_as_text(_with_conda_as_json(self._with_long_uri(kind, asked)))
         key = f"{kind}/{name}/versions/{version}"
         previous = self._store.get(key)
         if previous:
@@ -218,3 +232,17 @@ def _with_conda_as_json(asked: Json) -> Json:
     except yaml.YAMLError as error:
         raise user_error(f"The conda file is not YAML: {error}") from error
     return asked | {"condaFile": json.dumps(conda, indent=2)}
+
+
+def _with_spec_as_text(asked: Json) -> Json:
+    """A component's specification as the service keeps it: truth values as text, one instance unless it says so."""
+    if not asked.get("componentSpec"):
+        return asked
+    spec = {key: value for key, value in asked["componentSpec"].items() if key != "_source"}
+    inputs = {
+        name: declared | {"optional": str(declared.get("optional", False)).title()}
+        for name, declared in (spec.get("inputs") or {}).items()
+    }
+    spec |= {"is_deterministic": str(spec.get("is_deterministic", True)).title()}
+    spec |= {"inputs": inputs} if inputs else {}
+    return asked | {"componentSpec": {"resources": {"instance_count": "1"}} | spec}

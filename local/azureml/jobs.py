@@ -1,4 +1,4 @@
-"""Jobs as resources: submitting, looking, cancelling. How they run is in `runs`, and for sweeps in `sweeps`."""
+"""Jobs as resources: submitting, looking, cancelling. How they run is in `runs`, `sweeps` and `pipelines`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
 from .metrics import tracking_uri
 from .operations import Operations
+from .pipelines import Pipelines, output_of
 from .references import References, kind_of_input
 from .runs import TERMINAL, Runs
 from .store import Store
 from .sweeps import Sweeps
-from .workspace import ARTIFACT_DATASTORE, DEFAULT_DATASTORE
+from .workspace import ARTIFACT_DATASTORE
 
 _INVALID = "Request is invalid and/or missing fields."
 # The service refuses what it does not know, a version among it.
@@ -32,6 +33,7 @@ class Jobs:
         references: References,
         runs: Runs,
         sweeps: Sweeps,
+        pipelines: Pipelines,
         operations: Operations,
     ) -> None:
         self._config = config
@@ -40,6 +42,8 @@ class Jobs:
         self._runs = runs
         self._sweeps = sweeps
         self._sweeps.start_trial = self._start_command
+        self._pipelines = pipelines
+        self._pipelines.start_node = self._start_command
         self._operations = operations
 
     def register(self, routes: Routes) -> None:
@@ -56,6 +60,7 @@ class Jobs:
                 self._operations.end(operation)
         self._runs.resume()
         self._sweeps.resume()
+        self._pipelines.resume()
 
     async def list_jobs(self, call: Call) -> Answer:
         """Jobs that no other job has started, newest first; `tag` and `jobType` filter."""
@@ -94,6 +99,11 @@ class Jobs:
             self._check(self._sweeps.trial_to_check(asked))
             document = self._put(name, self._properties(name, asked) | self._sweeps.own_properties(name, asked))
             self._sweeps.submit(name)
+        elif asked.get("jobType") == "Pipeline":
+            for command in self._pipelines.nodes_to_check(name, asked):
+                self._check(command)
+            document = self._put(name, self._properties(name, asked) | self._pipelines.own_properties(asked))
+            self._pipelines.submit(name)
         else:
             raise not_emulated(f"jobs of type {asked.get('jobType')}")
         return Answer(201, document, {"Location": self._config.url + document["id"]})
@@ -118,7 +128,8 @@ class Jobs:
             return Answer(200)
         operation = self._operations.begin("job")
         kind = self._existing(name)["properties"]["jobType"]
-        owner: Runs | Sweeps = self._sweeps if kind == "Sweep" else self._runs
+        owners: dict[str, Sweeps | Pipelines] = {"Sweep": self._sweeps, "Pipeline": self._pipelines}
+        owner = owners.get(kind, self._runs)
         owner.cancel(name, lambda: self._operations.end(operation))
         return Answer(202, None, self._operations.headers(operation))
 
@@ -217,9 +228,7 @@ def _outputs(job: str, asked: Json) -> Json:
     """The job's outputs with their addresses, and the `default` one that holds its logs."""
     outputs: Json = {}
     for name, output in asked.items():
-        uri = output.get("uri") or f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{name}/"
-        uri = uri.replace("${{name}}", job).replace("${{output_name}}", name)
-        uri = uri.replace("${{default_datastore}}", f"azureml://datastores/{DEFAULT_DATASTORE}/paths")
+        uri = output_of(job, name, output)
         blank = {"description": None, "assetName": None, "mode": "ReadWriteMount"}
         outputs[name] = blank | output | {"uri": uri}
     outputs["default"] = {

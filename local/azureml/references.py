@@ -19,7 +19,9 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _JOB = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)(?:/(?:paths/)?(.*))?$")
-_ASSET_ID = re.compile(r"(?:^|/)(codes|environments|models|data)/([^/]+)/(?:versions|labels)/([^/]+)$", re.IGNORECASE)
+_ASSET_ID = re.compile(
+    r"(?:^|/)(codes|components|environments|models|data)/([^/]+)/(?:versions|labels)/([^/]+)$", re.IGNORECASE
+)
 _ASSET_NAME = re.compile(r"azureml:([^/:]+):([^/:]+)$")
 _ASSET_LATEST = re.compile(r"azureml:([^/:@]+)@latest$")
 

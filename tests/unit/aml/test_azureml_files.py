@@ -77,6 +77,7 @@ def test_every_yaml_file_is_one_that_is_tested() -> None:
         "jobs/train.yml",
         "jobs/sweep.yml",
         "jobs/automl.yml",
+        "jobs/pipeline.yml",
         "endpoints/endpoint.yml",
         "endpoints/deployment.yml",
         "env/conda.yml",
@@ -124,3 +125,23 @@ def test_the_code_snapshot_holds_aml_and_nothing_else() -> None:
     assert [path for path in (*inside, *outside) if not ignore.is_file_excluded(_ROOT / path)] == inside
     assert all((_ROOT / path).is_file() for path in inside)
     assert PurePosixPath(ignore.path).name == ".amlignore"
+
+
+def test_the_pipelines_steps_are_those_of_the_single_job() -> None:
+    from azure.ai.ml import load_job
+
+    from aml import steps
+
+    pipeline, single = load_job(_AML / "jobs/pipeline.yml"), load_job(_AML / "jobs/train.yml")
+
+    assert list(pipeline.jobs) == ["ingest", "preprocess", "split", "train", "evaluate"] == list(steps._STEPS)
+    assert pipeline.inputs["data"].path == single.inputs["data"].path
+    for name, node in pipeline.jobs.items():
+        component = node.component
+        assert component.command.startswith(f"python -m aml.steps {name} --dataset ${{{{inputs.dataset}}}}")
+        for declared in (*component.inputs, *component.outputs):
+            assert f"--{declared} ${{{{" in component.command
+        assert component.environment.conda_file == single.environment.conda_file
+        assert component.environment.image == single.environment.image
+        assert (_AML / "jobs/components" / component.code).resolve() == _ROOT
+    assert pipeline.outputs["model"].type == "custom_model"

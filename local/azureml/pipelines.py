@@ -1,0 +1,246 @@
+"""Pipeline jobs: nodes that are command jobs of their own, each begun when those that it reads from have completed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .errors import Json, user_error
+from .references import References
+from .runs import TERMINAL, Runs
+from .store import Store
+from .workspace import DEFAULT_DATASTORE
+
+_PARENT = re.compile(r"\$\{\{\s*parent\.(inputs|outputs)\.([A-Za-z_]\w*)\s*\}\}$")
+_SIBLING = re.compile(r"\$\{\{\s*parent\.jobs\.([A-Za-z_]\w*)\.outputs\.([A-Za-z_]\w*)\s*\}\}$")
+
+
+class Pipelines:
+    """Runs the pipelines of the store. `start_node` submits a command job of this name and these properties."""
+
+    def __init__(self, store: Store, runs: Runs, references: References) -> None:
+        self._store = store
+        self._runs = runs
+        self._references = references
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: dict[str, Callable[[], None]] = {}
+        self.start_node: Callable[[str, Json], Json] = lambda name, asked: {}
+
+    def nodes_to_check(self, name: str, asked: Json) -> list[Json]:
+        """The command jobs that the pipeline will start. ArmError for one that could not run."""
+        nodes = asked.get("jobs") or {}
+        if not nodes:
+            raise user_error("A pipeline needs jobs.")
+        commands = [self._command(name, asked, node) for node in nodes]
+        rest = set(nodes)
+        while rest:
+            ready = {node for node in rest if not self._reads_from(nodes[node]) & rest}
+            if not ready:
+                raise user_error(f"The jobs {', '.join(sorted(rest))} of the pipeline wait for each other.")
+            rest -= ready
+        return commands
+
+    def own_properties(self, asked: Json) -> Json:
+        """What a pipeline has beside what every job has."""
+        about = {"azureml.runsource": "azureml.PipelineRun", "azureml.pipelineComponent": "pipelinerun"}
+        properties = (asked.get("properties") or {}) | about
+        return {
+            "status": "NotStarted",
+            "properties": properties,
+            "settings": asked.get("settings"),
+            "sourceJobId": None,
+        }
+
+    def submit(self, name: str) -> None:
+        """Begin to run the pipeline."""
+        self._tasks[name] = asyncio.create_task(self._run(name), name=f"pipeline {name}")
+
+    def resume(self) -> None:
+        """Go on with pipelines that an earlier process left unfinished; their nodes have been resumed already."""
+        for job in self._store.under("jobs"):
+            if job["properties"]["jobType"] != "Pipeline" or job["properties"]["status"] in TERMINAL:
+                continue
+            if job["properties"]["status"] == "CancelRequested":
+                self._stop_nodes(job["name"])
+                self._end(job["name"], "Canceled")
+            else:
+                self.submit(job["name"])
+
+    def cancel(self, name: str, when_ended: Callable[[], None]) -> None:
+        """End the pipeline and its nodes."""
+        self._cancelled[name] = when_ended
+        self._set(name, "CancelRequested")
+        self._tasks[name].cancel()
+
+    async def stop(self) -> None:
+        """Leave all pipelines as they are."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, name: str) -> None:
+        try:
+            self._set(name, "Running")
+            failed = await self._nodes(name)
+            if failed:
+                await self._end_nodes(name)
+            self._end(name, "Failed" if failed else "Completed", failed)
+        except asyncio.CancelledError:
+            # the emulator's own end cancels too, and then the pipeline's state stays as it is
+            if name in self._cancelled:
+                await self._end_nodes(name)
+                self._end(name, "Canceled")
+                self._cancelled.pop(name)()
+        except Exception as error:
+            self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
+            raise
+        finally:
+            self._tasks.pop(name, None)
+
+    async def _nodes(self, name: str) -> str | None:
+        """Every node once what it reads is there; the first failure in words, None when all have completed."""
+        properties = self._job(name)["properties"]
+        nodes: Mapping[str, Json] = properties["jobs"]
+        while True:
+            done = {node for node in nodes if self._status(name, node) == "Completed"}
+            bad = next((node for node in nodes if self._status(name, node) in ("Failed", "Canceled")), None)
+            if bad is not None:
+                why = (self._store.get(f"runs/{_child(name, bad)}") or {}).get("error", "")
+                return f"The job {bad} of the pipeline {self._status(name, bad).lower()}. {why}".strip()
+            if len(done) == len(nodes):
+                return None
+            for node, asked in nodes.items():
+                if self._status(name, node) == "" and self._reads_from(asked) <= done:
+                    self.start_node(_child(name, node), self._command(name, properties, node))
+            running = [task for node in nodes if (task := self._runs.task(_child(name, node))) is not None]
+            if running:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+
+    def _command(self, name: str, pipeline: Json, node: str) -> Json:
+        """The command job that a node is."""
+        asked = pipeline["jobs"][node]
+        if asked.get("type", "command") != "command" or not asked.get("componentId"):
+            raise user_error(f"The job {node} of the pipeline is no command component, and the emulator has no other.")
+        _, _, component = self._references.asset("components", asked["componentId"])
+        spec = component["properties"]["componentSpec"]
+        compute = (
+            asked.get("computeId")
+            or pipeline.get("computeId")
+            or (pipeline.get("settings") or {}).get("default_compute")
+        )
+        return {
+            "jobType": "Command",
+            "parentJobName": name,
+            "displayName": node,
+            "experimentName": pipeline.get("experimentName"),
+            "command": spec.get("command"),
+            "codeId": _id(spec.get("code")),
+            "environmentId": _id(spec.get("environment")),
+            "environmentVariables": asked.get("environment_variables") or spec.get("environment_variables"),
+            "computeId": compute,
+            "componentId": asked["componentId"],
+            "inputs": self._inputs(name, pipeline, node, spec),
+            "outputs": {each: self._output(name, pipeline, node, each) for each in spec.get("outputs") or {}},
+            "limits": asked.get("limits"),
+        }
+
+    def _inputs(self, name: str, pipeline: Json, node: str, spec: Json) -> Json:
+        given = pipeline["jobs"][node].get("inputs") or {}
+        inputs: Json = {}
+        for each, declared in (spec.get("inputs") or {}).items():
+            if each in given:
+                inputs[each] = self._input(name, pipeline, node, given[each])
+            elif "default" in declared:
+                inputs[each] = {"jobInputType": "literal", "value": str(declared["default"])}
+            elif str(declared.get("optional")).lower() != "true":
+                raise user_error(f"The job {node} of the pipeline has no input {each}.")
+        return inputs
+
+    def _input(self, name: str, pipeline: Json, node: str, given: Json) -> Json:
+        value = str(given.get("value", ""))
+        if match := _PARENT.match(value):
+            found = (pipeline.get(match[1]) or {}).get(match[2])
+            if found is None:
+                raise user_error(f"The job {node} refers to {match[1]}.{match[2]}, which the pipeline does not have.")
+            return dict(found)
+        if match := _SIBLING.match(value):
+            if match[1] not in pipeline["jobs"]:
+                raise user_error(f"The job {node} refers to the job {match[1]}, which the pipeline does not have.")
+            output = self._output(name, pipeline, match[1], match[2])
+            return {"jobInputType": output["jobOutputType"], "uri": output["uri"]}
+        # written with underscores inside a pipeline
+        return {"jobInputType": given.get("job_input_type", "literal"), **_without(given, "job_input_type")}
+
+    def _output(self, name: str, pipeline: Json, node: str, output: str) -> Json:
+        """One output of a node: where the pipeline's own lies that it is bound to, else a place of its own."""
+        asked = pipeline["jobs"][node]
+        _, _, component = self._references.asset("components", asked["componentId"])
+        declared = (component["properties"]["componentSpec"].get("outputs") or {}).get(output)
+        if declared is None:
+            raise user_error(f"The job {node} of the pipeline has no output {output}.")
+        place = f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{_child(name, node)}/{output}/"
+        bound = _PARENT.match(str(((asked.get("outputs") or {}).get(output) or {}).get("value", "")))
+        if bound:
+            place = output_of(name, bound[2], (pipeline.get("outputs") or {}).get(bound[2]) or {})
+        return {"jobOutputType": declared.get("type", "uri_folder"), "uri": place}
+
+    def _reads_from(self, node: Json) -> set[str]:
+        values = [str(given.get("value", "")) for given in (node.get("inputs") or {}).values()]
+        return {match[1] for value in values if (match := _SIBLING.match(value))}
+
+    def _stop_nodes(self, name: str) -> list[asyncio.Task[None]]:
+        tasks = []
+        for node in self._job(name)["properties"]["jobs"]:
+            child = _child(name, node)
+            tasks += [task] if (task := self._runs.task(child)) is not None else []
+            if self._status(name, node) not in ("", *TERMINAL, "CancelRequested"):
+                self._runs.cancel(child, lambda: None)
+        return tasks
+
+    async def _end_nodes(self, name: str) -> None:
+        await asyncio.gather(*self._stop_nodes(name), return_exceptions=True)
+
+    def _status(self, name: str, node: str) -> str:
+        """Of a node's job; '' when it was not started yet."""
+        job = self._store.get(f"jobs/{_child(name, node)}")
+        return "" if job is None else str(job["properties"]["status"])
+
+    def _job(self, name: str) -> Json:
+        job = self._store.get(f"jobs/{name}")
+        assert job is not None, "jobs are never deleted"
+        return job
+
+    def _end(self, name: str, status: str, error: str | None = None) -> None:
+        notes = {"endTimeUtc": datetime.now(UTC).isoformat()} | ({"error": error} if error else {})
+        self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
+        self._set(name, status)
+
+    def _set(self, name: str, status: str) -> None:
+        job = self._job(name)
+        job["properties"]["status"] = status
+        self._store.put(f"jobs/{name}", job)
+
+
+def output_of(job: str, output: str, asked: Json) -> str:
+    """Where a job's output lies: where it was asked for, with the job's name filled in, or in the default place."""
+    uri = str(asked.get("uri") or f"azureml://datastores/{DEFAULT_DATASTORE}/paths/azureml/{job}/{output}/")
+    uri = uri.replace("${{name}}", job).replace("${{output_name}}", output)
+    return uri.replace("${{default_datastore}}", f"azureml://datastores/{DEFAULT_DATASTORE}/paths")
+
+
+def _child(name: str, node: str) -> str:
+    return f"{name}_{node}"
+
+
+def _id(reference: Any) -> str | None:
+    """A component's reference to an asset, which has `azureml:` before an ARM id, as a job has it."""
+    text = str(reference or "")
+    return text.removeprefix("azureml:") if text.startswith("azureml:/subscriptions") else text or None
+
+
+def _without(given: Json, name: str) -> Json:
+    return {key: value for key, value in given.items() if key != name}
