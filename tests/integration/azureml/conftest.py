@@ -99,14 +99,14 @@ def until(look: Callable[[], T | None], seconds: float = 60.0) -> T:
     raise AssertionError(f"nothing within {seconds} s")
 
 
-def ended(client: MLClient, name: str) -> Job:
+def ended(client: MLClient, name: str, seconds: float = 60.0) -> Job:
     """The job, once it has ended."""
 
     def look() -> Job | None:
         job = client.jobs.get(name)
         return job if job.status in TERMINAL else None
 
-    return until(look)
+    return until(look, seconds)
 
 
 @pytest.fixture(scope="session")

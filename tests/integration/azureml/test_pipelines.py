@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
-from azure.ai.ml import Input, MLClient, Output, command, dsl
+from azure.ai.ml import Input, MLClient, Output, command, dsl, load_job
 from azure.ai.ml.entities import Job
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient
+
+from local.installing import ROOT
+from local.sample_data import hourly_gas, plain_csv
 
 from .conftest import ended, until
 
@@ -84,3 +88,32 @@ def test_cancelling_a_pipeline_ends_its_running_step(client: MLClient, environme
 def test_what_could_not_run_is_refused_at_submission(client: MLClient, environment: str) -> None:
     with pytest.raises(HttpResponseError, match="nowhere"):
         client.jobs.create_or_update(pipeline(environment, "azureml://datastores/nowhere/paths/x"))
+
+
+@pytest.mark.slow
+def test_the_projects_own_pipeline_trains_what_its_single_job_trains(
+    client: MLClient, blobs: BlobServiceClient
+) -> None:
+    # given a month of readings
+    readings = hourly_gas(datetime.fromisoformat("2026-01-01"), 30, 1)
+    blobs.get_blob_client("training", "pipelines/gas.csv").upload_blob(plain_csv(readings).encode(), overwrite=True)
+    data = {"inputs.data.path": "azureml://datastores/dropscore/paths/pipelines/gas.csv"}
+
+    # when both jobs are submitted as they stand in the project
+    done = {}
+    for file in ("train.yml", "pipeline.yml"):
+        job = client.jobs.create_or_update(load_job(ROOT / "aml/jobs" / file, params_override=[data]))
+        done[file] = ended(client, job.name, seconds=280)
+
+    # then they leave the same
+    left = [_left(blobs, job.name) for job in done.values()]
+    assert [job.status for job in done.values()] == ["Completed", "Completed"]
+    assert left[0] == left[1]
+    assert "bundle.joblib" in left[0]
+
+
+def _left(blobs: BlobServiceClient, job: str) -> dict[str, bytes]:
+    """The files of a job's output `model`."""
+    container, prefix = blobs.get_container_client("azureml"), f"azureml/{job}/model/"
+    names = list(container.list_blob_names(name_starts_with=prefix))
+    return {name.removeprefix(prefix): container.download_blob(name).readall() for name in names}
