@@ -24,8 +24,8 @@ setup: ## install everything, inside this checkout (the other commands do it fir
 		echo 'Install one, or name it: make setup PYTHON=/path/to/python3.12'; exit 1; fi; \
 	"$$python" local/bootstrap.py --venv '$(VENV)'
 
-demo: setup ## train a model, score a file and show the result, on a local cloud
-	@$(BIN)/python -m local.demo
+demo: setup ## train a model, score a file and show the result, on a local cloud; DATASET=penguins or crimes for others
+	@$(BIN)/python -m local.demo $(DATASET)
 
 test: setup ## lint, type-check and run every test
 	@$(BIN)/ruff check .

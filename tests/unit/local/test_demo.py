@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from aml.contract import GateRule
-from local.demo import describe, found, judged, why
+from local.demo import found, judged
+from local.demo_tables import TABLES, candidates, right, shuffled
+from local.playing import describe, why
 from local.sample_data import Reading, hourly_gas, in_litres, plain_csv, spanish_csv, with_faults
 from shared.retraining.gate import judge, recorded
 
@@ -63,10 +67,13 @@ def test_events_are_set_beside_what_was_done_to_them() -> None:
 
 
 def test_a_run_is_told_by_its_metrics_notes_and_reasons() -> None:
-    assert describe({"state": "evaluated"}, {"metrics": {"alert_rate": 0.0123456, "days": 365}}) == "alert_rate 0.0123"
-    assert describe({"state": "training", "note": "job x"}, {}) == "job x"
+    assert (
+        describe({"state": "evaluated"}, {"metrics": {"alert_rate": 0.0123456, "days": 365}}, ("alert_rate", "recall"))
+        == "alert_rate 0.0123"
+    )
+    assert describe({"state": "training", "note": "job x"}, {}, ()) == "job x"
     refused = {"verdict": {"promote": False, "reasons": ["recall is 0.5, within its bounds", "loss is 9, above 1"]}}
-    assert describe({"state": "rejected"}, refused) == "1 of 2 rules of the gate object"
+    assert describe({"state": "rejected"}, refused, ()) == "1 of 2 rules of the gate object"
     assert why({"error": {"code": "missing_column", "message": "No time."}}) == "missing_column: No time."
     assert why({"verdict": {"reasons": ["recall fell", "too many alerts"]}}) == "recall fell; too many alerts"
 
@@ -99,3 +106,27 @@ def test_a_promoted_model_is_shown_beside_the_one_before() -> None:
 
 def test_litres_are_a_thousand_to_the_cubic_metre() -> None:
     assert in_litres([Reading(_START, 1.25, "leak")]) == [Reading(_START, 1250.0, "leak")]
+
+
+def test_the_candidates_are_a_table_with_the_champion_marked() -> None:
+    models = [
+        {"name": "logistic", "best": False, "metrics": {"accuracy": 0.5, "log_loss": None}},
+        {"name": "svm", "best": True, "metrics": {"accuracy": 0.75}},
+    ]
+
+    header, *lines = candidates(models).splitlines()
+    assert header.split() == ["accuracy", "log_loss"]
+    assert [line.split() for line in lines] == [["logistic", "0.5000"], ["*", "svm", "0.7500"]]
+
+
+@pytest.mark.parametrize("dataset", sorted(TABLES))
+def test_a_sample_keeps_rows_back_that_it_can_be_judged_by(dataset: str) -> None:
+    sample = TABLES[dataset]()
+    told = [{column: row[sample.target] for column in sample.answers.values()} for row in sample.score]
+
+    assert len(sample.train) > 4 * len(sample.score) > 200
+    assert all(right(told, sample.score, column, sample.target) == 1 for column in sample.answers.values())
+    worse = shuffled(sample.train, sample.target)
+    classes = [row[sample.target] for row in sample.train]
+    assert sorted(row[sample.target] for row in worse) == sorted(classes)
+    assert [row[sample.target] for row in worse] != classes
