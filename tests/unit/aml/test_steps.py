@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def run_all(dataset: str, data: Path, folder: Path, *options: str) -> Path:
 
 
 def left(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file of a job's output, but for the seconds that its metrics say a search has taken."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return files | {"metrics.json": re.sub(rb'"seconds": [0-9.]+', b'"seconds": 0', files["metrics.json"])}
 
 
 @pytest.fixture
