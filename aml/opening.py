@@ -25,10 +25,11 @@ def service_of(bundle: Bundle, name: str = "", version: str = "") -> AnyService:
     Args:
         name, version: what the deployment calls the model, empty when it does not say.
     """
-    if bundle.contract.task == "classification":
-        from aml.tabular.serving import TabularService  # neither kind pays for the other's libraries
+    if bundle.contract.is_table:
+        from aml.tabular.serving import OutlierService, TabularService  # neither kind pays for the other's libraries
 
-        return TabularService(bundle.contract, bundle.pipeline, name, version)
+        kind = TabularService if bundle.contract.task == "classification" else OutlierService
+        return kind(bundle.contract, name, version, bundle.pipeline)
     from aml.forest import Scorer
     from aml.serving import Service
 

@@ -14,6 +14,9 @@ Where the contract has `candidates`, it chooses one of them first (`aml.selectio
 searches for the model's parameters. `--trees`, `--max-samples` and `--max-features` give them instead, and `--trial`
 makes it one trial of an Azure ML sweep, which logs how good it is as it goes (`aml.tuning`). All metrics are logged to
 the workspace too (`aml.tracking`).
+
+A table has a job of its own (`aml.tabular.training`, `aml.tabular.outliers`): the bundle is named after the best
+algorithm, the dataset and the version that the model will have (`rf_penguins_v3.joblib`), and figures lie beside it.
 """
 
 from __future__ import annotations
@@ -58,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     try:
         contract = load_contract(arguments.dataset)
-        run = _classification if contract.task == "classification" else _anomaly
+        run = _detector
+        if contract.is_table:
+            run = _classifiers if contract.task == "classification" else _outliers
         said = run(contract, read_table(arguments.data), arguments, Tracker.of(os.environ))
     except (ContractError, InputError) as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
@@ -71,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _anomaly(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
+def _detector(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
     """Train the detector of a series; returns what there is to say of it."""
     parsed = rows_from_table(table, contract)
     rows = usable_rows(parsed, contract)
@@ -86,7 +91,7 @@ def _anomaly(contract: DatasetContract, table: pa.Table, arguments: argparse.Nam
     )
 
 
-def _classification(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
+def _classifiers(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
     """Train the classifiers of a table; returns what there is to say of them."""
     from aml.tabular.training import train_table  # which a series has no use for
 
@@ -97,6 +102,23 @@ def _classification(contract: DatasetContract, table: pa.Table, arguments: argpa
         f"{metrics['rows']} rows: {metrics['champion_model']} is the best of {len(metrics['models'])} models, "
         f"accuracy {metrics['accuracy']:.4f}, balanced {metrics['balanced_accuracy']:.4f}"
     )
+
+
+def _outliers(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
+    """Train the isolation forest of a table; returns what there is to say of it."""
+    from aml.tabular.outliers import train_outliers  # likewise
+
+    contamination = arguments.contamination or contract.contamination or 0.0
+    metrics = train_outliers(
+        table,
+        contract,
+        arguments.model,
+        arguments.champion,
+        contamination=contamination,
+        version=arguments.version,
+    )
+    tracker.log(metrics)
+    return f"{metrics['rows']} rows: alert rate {metrics['alert_rate']:.4f}"
 
 
 def train(

@@ -36,7 +36,8 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Held-out rows with their classes, and the sorted fingerprints of the rows that were fitted on instead."""
+    """Held-out rows with their classes ("" where they have none), and the sorted fingerprints of the rows that were
+    fitted on instead."""
 
     table: Table
     classes: Classes
@@ -47,8 +48,8 @@ class Ground:
         there = np.flatnonzero(~np.isin(keys_of(self.table, self.classes), fitted))
         return there if len(there) >= LEAST_UNSEEN else np.arange(len(self.table))
 
-    def save(self, folder: Path, target: str) -> None:
-        """Write it into the folder."""
+    def save(self, folder: Path, target: str | None) -> None:
+        """Write it into the folder; `target` is the column of the classes, None where there are none."""
         pa.parquet.write_table(arrow_of(self.table, self.classes, target), folder / FILE_NAME)
         np.save(folder / FITTED_NAME, self.fitted)
 
@@ -63,17 +64,17 @@ def load_ground(folder: Path, contract: DatasetContract) -> Ground:
     if len(found) != 1:
         raise GroundError(f"there is no {FILE_NAME} beside the model")
     try:
-        parsed = table_from_arrow(pa.parquet.read_table(found[0]), contract, labelled=True)
+        parsed = table_from_arrow(pa.parquet.read_table(found[0]), contract, labelled=contract.target is not None)
         table, classes = parsed.usable()
         fitted = np.load(found[0].parent / FITTED_NAME)
     except (OSError, pa.ArrowException, InputError, ContractError, KeyError, TypeError, ValueError) as error:
         raise GroundError(f"{FILE_NAME} cannot be read ({type(error).__name__}: {error})") from error
     if not len(table):
         raise GroundError(f"{FILE_NAME} has no row that this contract could use")
-    return Ground(table, classes.objects().astype(str), fitted)
+    return Ground(table, classes, fitted)
 
 
-def arrow_of(table: Table, classes: Classes, target: str) -> pa.Table:
+def arrow_of(table: Table, classes: Classes, target: str | None) -> pa.Table:
     """The rows as they are read again by `table_from_arrow`."""
     columns: dict[str, pa.Array] = {}
     for name, values in table.numbers.items():
@@ -82,7 +83,8 @@ def arrow_of(table: Table, classes: Classes, target: str) -> pa.Table:
         columns[name] = pa.array(texts.objects(), pa.string())
     for name, times in table.times.items():
         columns[name] = pa.array(times, pa.timestamp("us"))
-    columns[target] = pa.array(classes.astype(object), pa.string())
+    if target is not None:
+        columns[target] = pa.array(classes.astype(object), pa.string())
     return pa.table(columns)
 
 

@@ -10,6 +10,7 @@ are enough.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from aml.comparison import FRESH, REFERENCE
 from aml.contract import DatasetContract
 from aml.holdout import GroundError
 from aml.tabular.ground import Ground, load_ground
-from aml.tabular.metrics import Metrics, measure
+from aml.tabular.metrics import Classes, Metrics, measure
+from aml.tabular.table import Table
 
 MEASURED_NAME = "measured.bundle"
 """The best candidate as it was measured: fitted on what was not held out."""
@@ -37,11 +39,23 @@ class Judged:
     ground: Ground
 
 
-def compare(challenger: Judged, champion: Path | None, contract: DatasetContract) -> dict[str, Any]:
+Measuring = Callable[[Pipeline, Table, Classes], Metrics]
+"""The metrics of a fitted pipeline on rows with these classes."""
+
+
+def by_classes(pipeline: Pipeline, table: Table, classes: Classes) -> Metrics:
+    """The metrics of a classifier."""
+    return measure(classes, pipeline.predict_proba(table), pipeline.classes_)
+
+
+def compare(
+    challenger: Judged, champion: Path | None, contract: DatasetContract, measuring: Measuring = by_classes
+) -> dict[str, Any]:
     """What is measured because there is a champion.
 
     Args:
         champion: the folder of its registered model; None when there is none.
+        measuring: what is measured of either.
 
     Returns:
         For `metrics.json`: the challenger's `fresh_…` and `reference_…` metrics, how many rows they are of
@@ -53,7 +67,7 @@ def compare(challenger: Judged, champion: Path | None, contract: DatasetContract
         return {}
     try:
         live = Judged(_measured(champion), load_ground(champion, contract))
-        own, theirs = _both(challenger, live)
+        own, theirs = _both(challenger, live, measuring)
     except (BundleError, GroundError) as error:
         return {"champion": {"problem": str(error)}}
     except Exception as error:
@@ -63,7 +77,7 @@ def compare(challenger: Judged, champion: Path | None, contract: DatasetContract
     return {**own, "champion": theirs}
 
 
-def _both(challenger: Judged, champion: Judged) -> tuple[dict[str, Any], dict[str, Any]]:
+def _both(challenger: Judged, champion: Judged, measuring: Measuring) -> tuple[dict[str, Any], dict[str, Any]]:
     own: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     for prefix, ground, other in (
@@ -71,16 +85,13 @@ def _both(challenger: Judged, champion: Judged) -> tuple[dict[str, Any], dict[st
         (REFERENCE, champion.ground, challenger.ground),
     ):
         rows = ground.unseen(other.fitted)
-        own |= _on(challenger, ground, rows, prefix) | {f"{prefix}rows": len(rows)}
-        theirs |= _on(champion, ground, rows, prefix)
+        table, classes = ground.table.take(rows), ground.classes[rows]
+        for model, found in ((challenger, own), (champion, theirs)):
+            metrics = measuring(model.pipeline, table, classes)
+            found |= {f"{prefix}{name}": value for name, value in metrics.items()}
+        own[f"{prefix}rows"] = len(rows)
     plain = {name.removeprefix(FRESH): value for name, value in theirs.items() if name.startswith(FRESH)}
     return own, {**plain, **theirs}
-
-
-def _on(model: Judged, ground: Ground, rows: Any, prefix: str) -> Metrics:
-    probabilities = model.pipeline.predict_proba(ground.table.take(rows))
-    found = measure(ground.classes[rows], probabilities, model.pipeline.classes_)
-    return {f"{prefix}{name}": value for name, value in found.items()}
 
 
 def _measured(folder: Path) -> Pipeline:

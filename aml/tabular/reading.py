@@ -38,12 +38,13 @@ class ParsedTable:
     problems: Mapping[int, str]
     classes: Texts | None = None
 
-    def usable(self) -> tuple[Table, Texts]:
-        """The rows without problems, and their classes."""
+    def usable(self) -> tuple[Table, NDArray[Any]]:
+        """The rows without problems, and their classes, shape (n,); "" where they were not asked for."""
         keep = np.ones(len(self.table), dtype=bool)
         keep[list(self.problems)] = False
-        assert self.classes is not None
-        return self.table.take(keep), self.classes.take(keep)
+        table = self.table.take(keep)
+        none = np.full(len(table), "")
+        return table, none if self.classes is None else self.classes.take(keep).objects().astype(str)
 
 
 def table_from_arrow(table: pa.Table, contract: DatasetContract, *, labelled: bool = False) -> ParsedTable:
@@ -56,7 +57,7 @@ def table_from_arrow(table: pa.Table, contract: DatasetContract, *, labelled: bo
         ContractError: a column is missing or ambiguous.
         InputError: ``wrong_type`` when a column's type can hold neither what the contract says nor text.
     """
-    reader = _Reader(contract.labelled() if labelled else contract, table.num_rows)
+    reader = _Reader(needed_of(contract.labelled() if labelled else contract), table.num_rows)
     found = reader.contract.resolve(table.column_names)
     needed = [*_needed(contract, found), *([contract.target] if labelled and contract.target else [])]
     try:
@@ -77,6 +78,16 @@ def table_from_columns(columns: Mapping[str, Sequence[object]], contract: Datase
         if name in columns:
             reader.add(name, _arrow(columns[name], contract.column(name)))
     return reader.done(labelled=False)
+
+
+def needed_of(contract: DatasetContract) -> DatasetContract:
+    """The contract as models need it: a column that no feature reads may be left out, but for a required target."""
+    needed = {*contract.inputs, contract.target}
+    columns = (
+        column if column.name in needed else column.model_copy(update={"required": False})
+        for column in contract.columns
+    )
+    return contract.model_copy(update={"columns": tuple(columns)})
 
 
 def _needed(contract: DatasetContract, there: Mapping[str, object]) -> list[str]:

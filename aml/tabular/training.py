@@ -43,7 +43,8 @@ _FITTED_ON = "all rows after measuring"
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The usable rows of a dataset with their classes, and the share of its rows that are not among them."""
+    """The usable rows of a dataset with their classes ("" without a target), the share of its rows that are not among
+    them, and how many those are as far as this file has them."""
 
     table: Table
     classes: Classes
@@ -126,7 +127,7 @@ def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
     rules, total = contract.training, data.num_rows
     if total == 0:
         raise InputError("no_rows", "The file has a header and no rows.")
-    parsed = table_from_arrow(data, contract, labelled=True)
+    parsed = table_from_arrow(data, contract, labelled=contract.target is not None)
     share = len(parsed.problems) / total
     if share > rules.max_unusable_share:
         row, why = min(parsed.problems.items())
@@ -135,16 +136,15 @@ def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
             f"{len(parsed.problems)} of {total} rows cannot be used ({share:.0%}, allowed are "
             f"{rules.max_unusable_share:.0%}); the first is row {row + 1}: {why}.",
         )
-    table, texts = parsed.usable()
+    table, classes = parsed.usable()
     if len(table) < rules.min_rows:
         raise InputError("too_few_rows", f"{len(table)} usable rows are too few; at least {rules.min_rows} are needed.")
-    counts = texts.counts()
-    if len(counts) < 2:
-        only = next(iter(counts), "")
+    if contract.target is not None and len(np.unique(classes)) < 2:
+        only = str(classes[0])
         raise InputError("single_class", f"All usable rows have the class {only!r}; a model tells at least two apart.")
     said = (data.schema.metadata or {}).get(_UNUSABLE)
     unusable = float(said) if said is not None else share
-    return Prepared(table, texts.objects().astype(str), unusable, len(parsed.problems))
+    return Prepared(table, classes, unusable, len(parsed.problems))
 
 
 def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:
@@ -158,7 +158,7 @@ def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:
         rest, drawn = split(prepared.classes, rules.test, rules.seed, stratified=rules.stratified)
     except ValueError as error:
         raise InputError("too_few_rows", f"The file cannot train a model: {error}") from error
-    if len(np.unique(prepared.classes[rest])) < 2:
+    if contract.target is not None and len(np.unique(prepared.classes[rest])) < 2:
         raise InputError("too_few_rows", "The rows that are not held out are all of one class; more rows are needed.")
     return Held(prepared, rest, drawn)
 
@@ -212,7 +212,7 @@ def finish(
     compared = {**metrics, **compare(Judged(measured, evaluated.ground), champion, contract)}
     profile = make_table_profile(
         contract.name,
-        {**prepared.table.numbers, **{name: texts.objects() for name, texts in prepared.table.texts.items()}},
+        columns_of(prepared.table),
         ("confidence", evaluated.probabilities[best].max(axis=1)),
         dict(_counted(evaluated.said[best])),
         prepared.unusable,
@@ -221,13 +221,18 @@ def finish(
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
     (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
     write_profile(folder, profile)
-    evaluated.ground.save(folder, contract.target or "")
+    evaluated.ground.save(folder, contract.target)
     short = next(model.short_name for model in contract.models if model.name == best)
     save_bundle(folder, final, contract, metrics, profile, name=f"{short}_{contract.name}_v{version}.joblib")
     save_bundle(folder, measured, contract, {}, name=MEASURED_NAME)
     if date is not None:
         _draw(folder / FIGURES, contract, evaluated, date)
     return compared
+
+
+def columns_of(table: Table) -> dict[str, NDArray[Any]]:
+    """The numbers and texts of a table, as a profile counts them."""
+    return {**table.numbers, **{name: texts.objects() for name, texts in table.texts.items()}}
 
 
 def _fitted(table: Table, classes: Classes, contract: DatasetContract, found: Found) -> dict[str, Pipeline]:

@@ -21,4 +21,4 @@ def candidates(contract: DatasetContract) -> Candidates:
 
 @pytest.fixture(scope="session")
 def service(contract: DatasetContract, candidates: Candidates) -> TabularService:
-    return TabularService(contract, candidates, "classifier_birds", "7")
+    return TabularService(contract, "classifier_birds", "7", candidates)

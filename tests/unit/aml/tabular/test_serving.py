@@ -180,3 +180,13 @@ def test_what_statistics_programs_write_for_nothing_is_filled_in(service: Tabula
 
     assert answers["predictions"][0] == answers["predictions"][1] == answers["predictions"][2]
     assert _json(service, [{**row, "ring": "NA"}])["error"] == "Row 1: ring is not a number: 'NA'."
+
+
+def test_a_column_that_no_feature_reads_may_be_left_out(contract: DatasetContract, candidates: Candidates) -> None:
+    notes = {"name": "notes", "type": "text"}
+    declared = contract.model_dump(mode="json")
+    wider = type(contract).model_validate({**declared, "columns": [*declared["columns"], notes]})
+
+    answer = _arrow(TabularService(wider, "classifier_birds", "7", candidates), _ROWS)
+
+    assert answer.num_rows == len(_ROWS)
