@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -190,3 +192,12 @@ def test_a_column_that_no_feature_reads_may_be_left_out(contract: DatasetContrac
     answer = _arrow(TabularService(wider, "classifier_birds", "7", candidates), _ROWS)
 
     assert answer.num_rows == len(_ROWS)
+
+
+def test_what_serves_loads_neither_figures_nor_searches() -> None:
+    heavy = "{'matplotlib', 'optuna', 'aml.tabular.training', 'aml.detection.detector'}"
+    code = f"import sys, aml.opening, aml.tabular.serving; print(sorted({heavy} & set(sys.modules)))"
+
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+
+    assert said.stdout.strip() == "[]"
