@@ -76,7 +76,8 @@ def estimator(algorithm: str, parameters: Settings, seed: int) -> Any:
     if algorithm == "lda":
         return SparseLda(**({"solver": "lsqr", "shrinkage": 0.001} if "solver" not in settings else {}) | settings)
     if algorithm == "gradient_boosting":
-        return HistGradientBoostingClassifier(random_state=seed, **settings)
+        # stopping early would hold rows out once more, which a class of one row does not bear
+        return HistGradientBoostingClassifier(random_state=seed, early_stopping=False, **settings)
     raise KeyError(algorithm)
 
 

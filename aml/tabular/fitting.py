@@ -47,13 +47,24 @@ def fit(matrix: csr_matrix, classes: Classes, algorithm: str, parameters: Mappin
 
 
 def lot(classes: Classes, most: int, seed: int) -> NDArray[np.intp]:
-    """Positions of about so many rows at most, in order: every class in its share, but none is left out."""
+    """Positions of about so many rows at most, in order: every class in its share, but two rows of each at least."""
     if len(classes) <= most:
         return np.arange(len(classes))
     rest, drawn = split(classes, most / len(classes), seed, stratified=True)
-    unseen = ~np.isin(classes[rest], np.unique(classes[drawn]))
-    _, first = np.unique(classes[rest][unseen], return_index=True)
-    return np.sort(np.concatenate([drawn, rest[unseen][first]]))
+    names, counts = np.unique(classes[drawn], return_counts=True)
+    there = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    more = [
+        rest[classes[rest] == name][: 2 - there.get(name, 0)]
+        for name in np.unique(classes).tolist()
+        if there.get(name, 0) < 2
+    ]
+    return np.sort(np.concatenate([drawn, *more]))
+
+
+def can_be_told_apart(classes: Classes) -> bool:
+    """Whether at least two classes have at least two rows, so that no fold leaves but one of them."""
+    counts = np.unique(classes, return_counts=True)[1]
+    return int((counts > 1).sum()) > 1
 
 
 def split(classes: Classes, share: float, seed: int, *, stratified: bool) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -28,7 +28,7 @@ from aml.tabular.algorithms import Settings
 from aml.tabular.candidates import Candidates, features_of
 from aml.tabular.features import TableFeatures
 from aml.tabular.figures import draw
-from aml.tabular.fitting import fit, split
+from aml.tabular.fitting import can_be_told_apart, fit, split
 from aml.tabular.ground import Ground, keys_of
 from aml.tabular.judging import MEASURED_NAME, Judged, compare
 from aml.tabular.metrics import LESS_IS_BETTER, Classes, Metrics, confusion, measure, report
@@ -158,8 +158,8 @@ def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:
         rest, drawn = split(prepared.classes, rules.test, rules.seed, stratified=rules.stratified)
     except ValueError as error:
         raise InputError("too_few_rows", f"The file cannot train a model: {error}") from error
-    if contract.target is not None and len(np.unique(prepared.classes[rest])) < 2:
-        raise InputError("too_few_rows", "The rows that are not held out are all of one class; more rows are needed.")
+    if contract.target is not None and not can_be_told_apart(prepared.classes[rest]):
+        raise InputError("too_few_rows", "All rows that are not held out, but one or two, are of one class.")
     return Held(prepared, rest, drawn)
 
 

@@ -21,7 +21,7 @@ from aml.rows import Floats
 from aml.spaces import Range
 from aml.tabular.encoding import Feature
 from aml.tabular.features import TableFeatures
-from aml.tabular.fitting import fit, lot
+from aml.tabular.fitting import can_be_told_apart, fit, lot
 from aml.tabular.folds import Folds
 from aml.tabular.metrics import LESS_IS_BETTER, Classes, objective
 from aml.tabular.table import Table
@@ -78,7 +78,8 @@ class Searching:
         def value(parameters: Settings) -> float:
             folds = self._of(tuning.folds)
             given = {**model.parameters, **parameters}
-            return float(np.mean([self._measured(each, model.algorithm, given, tuning.objective) for each in folds]))
+            found = [self._measured(each, model.algorithm, given, tuning.objective) for each in folds]
+            return float(np.mean(found)) if found else float("-inf")
 
         sampled = _grid if tuning.method == "grid" else _studied
         trials = [Trial(number, p, v) for number, (p, v) in enumerate(sampled(model, value), start=1)]
@@ -103,6 +104,8 @@ class Searching:
 
     def _cut(self, count: int) -> Iterator[Fold]:
         for inner, outer in Folds(count, self._seed).split(self._table, self._classes):
+            if not can_be_told_apart(self._classes[inner]):
+                continue
             features = TableFeatures(self._features, self._seed)
             matrix = features.fit_transform(self._table.take(inner), self._classes[inner])
             other = features.transform(self._table.take(outer))

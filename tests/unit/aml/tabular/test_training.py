@@ -13,6 +13,7 @@ import pytest
 from aml.bundle import find_bundle, open_bundle
 from aml.columns import InputError
 from aml.contract import DatasetContract, Model
+from aml.tabular.fitting import lot
 from aml.tabular.reading import table_from_arrow
 from aml.tabular.training import find_parameters, hold_out, prepare, train_table
 from aml.train import main
@@ -113,6 +114,38 @@ def test_a_class_of_one_row_is_fitted_on_and_a_fold_does_without_it(tmp_path: Pa
     assert all("ibis" in bundle.pipeline.classes(name) for name in bundle.pipeline)
     assert metrics["rows_by_class"]["ibis"] == 1
     assert metrics["rows_holdout"] == 30
+
+
+def test_every_algorithm_bears_a_class_of_two_rows(tmp_path: Path) -> None:
+    models = [
+        {"name": model.name, "algorithm": model.algorithm, "parameters": model.parameters}
+        for model in contract_of().models
+    ]
+    models[2]["tuning"] = {"method": "grid", "folds": 5, "space": {"C": [1, 10]}}
+    data = birds(60, classes=("crane",))
+    two = data.set_column(6, "species", pa.array(["heron", "heron", *["crane"] * 58]))
+
+    metrics = _trained(tmp_path, _contract(*models), two)
+
+    assert metrics["rows_by_class"] == {"crane": 58, "heron": 2}
+    assert set(open_bundle(find_bundle(tmp_path)).pipeline) == {model["name"] for model in models}
+
+
+def test_a_lone_row_of_another_class_is_no_class(tmp_path: Path) -> None:
+    lone = birds(60, classes=("crane",)).set_column(6, "species", pa.array(["heron", *["crane"] * 59]))
+
+    with pytest.raises(InputError, match="one or two, are of one class") as refused:
+        _trained(tmp_path, _contract(), lone)
+
+    assert refused.value.code == "too_few_rows"
+
+
+def test_a_draw_keeps_two_rows_of_every_class() -> None:
+    classes = np.array(["a"] * 900 + ["b"] * 95 + ["c"] * 4 + ["d"])
+
+    drawn = classes[lot(classes, 50, seed=1)]
+
+    assert {name: int((drawn == name).sum()) for name in "abcd"} == {"a": 45, "b": 5, "c": 2, "d": 1}
 
 
 def test_the_hold_out_is_what_scikit_learn_draws() -> None:
