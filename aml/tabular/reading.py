@@ -129,6 +129,8 @@ class _Reader:
 
     def add(self, name: str, values: pa.Array) -> None:
         column = self.contract.column(name)
+        if pa.types.is_null(values.type):  # as a writer leaves a column in which nothing is
+            values = values.cast(pa.string())
         if column.type == "number":
             self.numbers[name] = self._bounded(column, self._numbers(column, values))
         elif column.type == "time":
