@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from aml.tabular.algorithms import ALGORITHMS, estimator
 from aml.tabular.features import Dense
@@ -27,6 +29,12 @@ _EXPECTED = (
     ("Number of classes in training fold", RuntimeWarning),
     ("", ConvergenceWarning),
 )
+
+
+def one_core() -> AbstractContextManager[Any]:
+    """Fits within it are the same on any machine: sums that cores share would depend on how many there are."""
+    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def fit(matrix: csr_matrix, classes: Classes, algorithm: str, parameters: Mapping[str, Any], seed: int) -> Pipeline:

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from aml.bundle import save_bundle
 from aml.columns import InputError
@@ -23,6 +22,7 @@ from aml.contract import DatasetContract
 from aml.profile import make_table_profile, write_profile
 from aml.tabular.candidates import features_of
 from aml.tabular.features import TableFeatures
+from aml.tabular.fitting import one_core
 from aml.tabular.forest import flags_of, scores_of
 from aml.tabular.ground import Ground, keys_of
 from aml.tabular.judging import MEASURED_NAME, Judged, compare
@@ -60,7 +60,7 @@ def train_outliers(
     held = hold_out(prepare(data, contract), contract)
     prepared = held.prepared
     rows, rest = prepared.table.take(held.fit), prepared.table.take(held.held)
-    with threadpool_limits(1, user_api="blas"):
+    with one_core():
         measured = _fitted(rows, contract, contamination)
         final = _fitted(prepared.table, contract, contamination)
     fitted = np.unique(keys_of(rows, prepared.classes[held.fit]))

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from aml.bundle import save_bundle
 from aml.columns import InputError
@@ -28,7 +27,7 @@ from aml.tabular.algorithms import Settings
 from aml.tabular.candidates import Candidates, features_of
 from aml.tabular.features import TableFeatures
 from aml.tabular.figures import draw
-from aml.tabular.fitting import can_be_told_apart, fit, split
+from aml.tabular.fitting import can_be_told_apart, fit, one_core, split
 from aml.tabular.ground import Ground, keys_of
 from aml.tabular.judging import MEASURED_NAME, Judged, compare
 from aml.tabular.metrics import LESS_IS_BETTER, Classes, Metrics, confusion, measure, report
@@ -110,11 +109,9 @@ def train_table(
         ContractError, InputError: the data cannot train a model.
     """
     held = hold_out(prepare(data, contract), contract)
-    # sums that are shared out among cores would depend on how many there are
-    with threadpool_limits(1, user_api="blas"):
-        found = find_parameters(held, contract)
-        evaluated = evaluate(held, contract, found)
-        return finish(held, contract, found, evaluated, folder, champion, version=version, date=date)
+    found = find_parameters(held, contract)
+    evaluated = evaluate(held, contract, found)
+    return finish(held, contract, found, evaluated, folder, champion, version=version, date=date)
 
 
 def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
@@ -167,7 +164,8 @@ def find_parameters(held: Held, contract: DatasetContract) -> Found:
     """Search for what each model's `tuning` says, on the rows that are not held out."""
     rows, classes = held.prepared.table.take(held.fit), held.prepared.classes[held.fit]
     searching = Searching(rows, classes, features_of(contract), contract.split.seed)
-    found = {model.name: searching.search(model) for model in contract.models}
+    with one_core():
+        found = {model.name: searching.search(model) for model in contract.models}
     return Found(
         {name: parameters for name, (parameters, _) in found.items()},
         {name: about for name, (_, about) in found.items()},
@@ -238,11 +236,12 @@ def columns_of(table: Table) -> dict[str, NDArray[Any]]:
 def _fitted(table: Table, classes: Classes, contract: DatasetContract, found: Found) -> dict[str, Pipeline]:
     """Every candidate's pipeline, all with the same features, which are computed once."""
     features = TableFeatures(features_of(contract), contract.split.seed)
-    matrix = features.fit_transform(table, classes)
     pipelines = {}
-    for model in contract.models:
-        steps = fit(matrix, classes, model.algorithm, found.parameters[model.name], contract.split.seed)
-        pipelines[model.name] = Pipeline([("features", features), *steps.steps])
+    with one_core():
+        matrix = features.fit_transform(table, classes)
+        for model in contract.models:
+            steps = fit(matrix, classes, model.algorithm, found.parameters[model.name], contract.split.seed)
+            pipelines[model.name] = Pipeline([("features", features), *steps.steps])
     return pipelines
 
 
