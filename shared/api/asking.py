@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aml.contract import ContractError, DatasetContract, load_contract
 from shared.api.replies import Request
 from shared.composition import App
+from shared.contracts import contract_of as contract_of
 from shared.errors import InvalidInputError
 from shared.naming import INCOMING, place
 from shared.storage import BlobInfo
@@ -22,14 +22,6 @@ _FILE_NAMES = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "request.xlsx",
     "application/vnd.apache.parquet": "request.parquet",
 }
-
-
-def contract_of(dataset: str) -> DatasetContract:
-    """The contract of a dataset, or `InvalidInputError` (``unknown_dataset``)."""
-    try:
-        return load_contract(dataset)
-    except ContractError as error:
-        raise InvalidInputError(error.code, error.message) from error
 
 
 def require_small(app: App, dataset: str, request: Request) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aml.contract import contract_names, load_contract
+from aml.contract import contract_names
 from shared.api.asking import contract_of
 from shared.api.replies import Reply, Request, as_json, shown
 from shared.composition import App
@@ -52,7 +52,11 @@ def dataset(app: App, name: str) -> Reply:
 
 
 def _declared(app: App, name: str) -> dict[str, Any]:
-    contract, live = load_contract(name), app.live.get(name)
+    live = app.live.get(name)
+    try:
+        contract = contract_of(name)
+    except InvalidInputError as error:
+        return {"dataset": name, "task": "", "model": "", "live": None, "error": error.message}
     return {
         "dataset": name,
         "task": contract.task,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
-from aml.contract import DatasetContract, contract_names, load_contract
+from aml.contract import DatasetContract, load_contract
+from shared.contracts import sound_names
 from shared.drift.assembling import assemble
 from shared.drift.episodes import FOLDER, Episode, Episodes
 from shared.drift.profile import Profiles, Reference
@@ -47,7 +48,7 @@ class DriftWatch:
 
     def look(self) -> None:
         """One look at every dataset, where the setting asks for it."""
-        for dataset in contract_names() if self._settings.retrain_on_drift == "persistent" else ():
+        for dataset in sound_names() if self._settings.retrain_on_drift == "persistent" else ():
             try:
                 self._look(load_contract(dataset))
             except ConflictError as error:

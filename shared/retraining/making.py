@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from aml.contract import contract_names, load_contract
 from shared.claims import Claim, is_claimed
+from shared.contracts import contract_of
 from shared.errors import ConflictError, InvalidInputError, NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING, place, require_known
 from shared.retraining.assets import registered
@@ -41,7 +42,7 @@ class Making(Stage):
         try:
             drop = place(*run.blob.split("/", 1))
             require_known(drop, contract_names())
-            contract = load_contract(run.dataset)
+            contract = contract_of(run.dataset)
             source = BlobSource(self._blobs, drop.container, drop.name, run.etag, claim.renew)
             served = served_data(self._live.get(run.dataset), self._runs, overruled="force" in run.parameters)
             data = prepare(source, contract, self._blobs, f"{folder(run)}/data.parquet", uuid4().hex[:8], served)

@@ -15,7 +15,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from aml.contract import contract_names, load_contract
+from aml.contract import load_contract
+from shared.contracts import sound_names
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.live import LiveModel, LiveModels
 from shared.naming import STATE, TRAINING, is_run_id
@@ -94,7 +95,7 @@ class Retirement:
             (chosen.retire_state_days, self._forget),
         )
         due = [act for setting, act in policies if setting]
-        for dataset in contract_names() if due else ():
+        for dataset in sound_names() if due else ():
             if not self._is_ours(dataset):
                 continue
             for act in due:

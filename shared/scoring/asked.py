@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aml.contract import ContractError, DatasetContract, load_contract
+from aml.contract import ContractError, DatasetContract
+from shared.contracts import contract_of
 from shared.errors import ConflictError, InvalidInputError
 from shared.runs import Run
 from shared.storage import BlobInfo
@@ -35,7 +36,7 @@ def asking(contract: DatasetContract, choice: str | None) -> DatasetContract:
 
 def contract_for(dataset: str, choice: str | None) -> DatasetContract:
     """The contract by which a file of a declared dataset is scored; raises what `asking` raises."""
-    return asking(load_contract(dataset), choice)
+    return asking(contract_of(dataset), choice)
 
 
 def require_same_choice(run: Run, choice: str | None) -> None:

@@ -7,6 +7,7 @@ and what is written again is written line by line as it stood.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from csv import reader
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
@@ -61,23 +62,27 @@ class Rows(Protocol):
 
 
 class LineRows:
-    """Lines whose fields need no quotes.
+    """Lines of fields, each on one line, in quotes where they need them.
 
     Args:
         data: UTF-8 lines, `;` between the fields, each ended by one newline.
         starts: where each line begins in `data`, and the end of the last.
         width: fields of each line; at least 2.
+        quoted: some field is in quotes, as RFC 4180 has it.
     """
 
-    def __init__(self, data: bytes, starts: NDArray[np.int64], width: int) -> None:
+    def __init__(self, data: bytes, starts: NDArray[np.int64], width: int, quoted: bool = False) -> None:
         self.data = data
         self.starts = starts
         self.width = width
+        self.quoted = quoted
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def __iter__(self) -> Iterator[list[str]]:
+        if self.quoted:
+            return reader(self.data.decode().split("\n")[:-1], delimiter=DELIMITER, strict=True)
         return (line.split(DELIMITER) for line in self.data.decode().split("\n")[:-1])
 
     @property
@@ -95,7 +100,7 @@ class LineRows:
             csv.ReadOptions(
                 use_threads=False, block_size=len(self.data) + 1, column_names=list(map(str, range(self.width)))
             ),
-            csv.ParseOptions(delimiter=DELIMITER, quote_char=False, ignore_empty_lines=False),
+            csv.ParseOptions(delimiter=DELIMITER, quote_char='"' if self.quoted else False, ignore_empty_lines=False),
             csv.ConvertOptions(check_utf8=False, include_columns=names, column_types=dict.fromkeys(names, pa.string())),
         )
         return [table.column(name).combine_chunks() for name in names]
@@ -111,7 +116,7 @@ class LineRows:
         if (start, stop) == (0, len(self)):
             return self
         starts = self.starts[start : stop + 1]
-        return LineRows(self.data[starts[0] : starts[-1]], starts - starts[0], self.width)
+        return LineRows(self.data[starts[0] : starts[-1]], starts - starts[0], self.width, self.quoted)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.tables.cells import DELIMITER, LineRows, TextRows
 from shared.tables.model import Block, Reject, TableError
@@ -24,7 +25,7 @@ MAX_RECORD = 1 << 22
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _BLANKS = " \t\r\n"
-_NEWLINE, _SEPARATOR = b"\n" + DELIMITER.encode()
+_NEWLINE, _SEPARATOR, _QUOTE = b"\n" + DELIMITER.encode() + b'"'
 _UNCLOSED = "a quoted field opens here and does not close"
 _MALFORMED = "text follows the closing quote of a field"
 
@@ -108,24 +109,32 @@ class Splitter:
 
     def _split_evenly(self, text: str) -> Block | None:
         """Lines that are all as wide as the header, left whole; None when they are not."""
-        width = len(self.header or ())
-        if width < 2 or not self._delimiter.isascii() or text.startswith("\ufeff"):
+        if not self._delimiter.isascii() or text.startswith("\ufeff"):
             return None
         if self._delimiter != DELIMITER:
             if DELIMITER in text:
                 return None
             text = text.replace(self._delimiter, DELIMITER)
-        data = text.encode()
-        if not data.endswith(b"\n"):
-            data += b"\n"
+        data = _ended(text.encode())
         codes = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR))
+        return self._even(data, np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR)))
+
+    def _even(self, data: bytes, ends: NDArray[np.intp]) -> Block | None:
+        """Lines with `;` between their fields, left whole; None when not all are as wide as the header.
+
+        Args:
+            ends: where the fields end.
+        """
+        width = len(self.header or ())
+        if width < 2:
+            return None
         lines = ends[width - 1 :: width]
+        codes = np.frombuffer(data, np.uint8)
         if len(ends) != len(lines) * width or len(lines) != data.count(b"\n") or (codes[lines] != _NEWLINE).any():
             return None
         numbers = range(self._line, self._line + len(lines))
         self._line += len(lines)
-        return Block(LineRows(data, np.concatenate(([0], lines + 1)), width), numbers, [])
+        return Block(LineRows(data, np.concatenate(([0], lines + 1)), width, b'"' in data), numbers, [])
 
     def _split_plain(self, text: str) -> Block:
         raws = text.split("\n")
@@ -138,6 +147,11 @@ class Splitter:
         return self._fit(rows, raws.__getitem__, lines, [])
 
     def _split_quoted(self, text: str, last: bool) -> Block:
+        if self.header is not None and not self._carry and self._line >= self._alone:
+            plain = fewest_quotes(text, self._delimiter)
+            block = None if plain is None else self._even(*plain)
+            if block is not None:
+                return block
         raws = self._carry + _LINE.findall(text)
         rows = self._one_a_line(raws)
         if rows is not None:
@@ -243,6 +257,48 @@ class Splitter:
             return None if any(row[width:]) else row[:width]
         header = self.header or []
         return None if any(header[len(row) :]) or not row else row + [""] * (width - len(row))
+
+
+def _ended(data: bytes) -> bytes:
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+def fewest_quotes(text: str, delimiter: str) -> tuple[bytes, NDArray[np.intp]] | None:
+    """The same rows with `;` between their fields, of which only those are quoted that need it, and where the fields
+    end; None where a field has a line end in it, or quotes that are not as RFC 4180 has them."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")  # inside quotes that is a line end too, and ends the matter below
+    if len(delimiter) != 1 or not delimiter.isascii() or not text or "\r" in text:
+        return None
+    codes = np.frombuffer(_ended(text.encode()), np.uint8).copy()
+    quotes, mark = np.flatnonzero(codes == _QUOTE), ord(delimiter)
+    if not _well_placed(codes, quotes, mark):
+        return None
+    marks = np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR) | (codes == mark))
+    kinds, within = codes[marks], np.searchsorted(quotes, marks) % 2 == 1
+    bare = (kinds == _SEPARATOR) & ~within & (mark != _SEPARATOR)  # in a field that would need quotes, and has none
+    if bare.any() or (within & (kinds == _NEWLINE)).any():
+        return None
+    # Of two quotes that stand for one, the first closes and the second opens again: between them there is nothing.
+    opens = quotes[::2][(quotes[::2] == 0) | (codes[quotes[::2] - 1] != _QUOTE)]
+    field = np.searchsorted(opens, quotes, side="right") - 1
+    needed = np.bincount(field, minlength=len(opens)) > 2
+    needed[np.searchsorted(opens, marks[within & (kinds == _SEPARATOR)], side="right") - 1] = True
+    dropped = quotes[~needed[field]]
+    ends = marks[~within]
+    codes[ends[kinds[~within] == mark]] = _SEPARATOR
+    kept = np.ones(len(codes), np.bool_)
+    kept[dropped] = False
+    return bytes(codes[kept].tobytes()), ends - np.searchsorted(dropped, ends)
+
+
+def _well_placed(codes: NDArray[np.uint8], quotes: NDArray[np.intp], mark: int) -> bool:
+    """Whether all quotes are at the ends of fields or stand two by two for one inside."""
+    if len(quotes) % 2:
+        return False
+    before = np.where(quotes[::2] > 0, codes[quotes[::2] - 1], _NEWLINE)
+    around = np.concatenate([before, codes[quotes[1::2] + 1]])
+    return bool(((around == mark) | (around == _NEWLINE) | (around == _QUOTE)).all())
 
 
 class _Feed:

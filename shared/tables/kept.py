@@ -75,6 +75,7 @@ class _Stored:
 
     lengths: tuple[int, int, int]
     width: int
+    quoted: bool
     schemas: tuple[pa.Schema | None, pa.Schema]
     rejects: list[Reject]
     usable: tuple[int, bytes]
@@ -154,6 +155,7 @@ def _save(file: IO[bytes], portion: Portion) -> _Stored:
     rows, understood = portion.rows, portion.understood
     schema: pa.Schema | None = None
     width, text, starts = 1, b"", np.zeros(1, np.int32).tobytes()  # no row
+    quoted = isinstance(rows, LineRows) and rows.quoted
     if isinstance(rows, ColumnRows):
         schema, text = rows.batch.schema, rows.batch.serialize().to_pybytes()
     elif isinstance(rows, LineRows):
@@ -167,7 +169,7 @@ def _save(file: IO[bytes], portion: Portion) -> _Stored:
     schemas = (schema, understood.batch.schema)
     usable = (len(understood.usable), packed)
     return _Stored(
-        (first, second, third), width, schemas, portion.rejects, usable, understood.problems, understood.flaws
+        (first, second, third), width, quoted, schemas, portion.rejects, usable, understood.problems, understood.flaws
     )
 
 
@@ -178,7 +180,7 @@ def _load(file: IO[bytes], stored: _Stored) -> Portion:
     if schema is not None:
         rows = ColumnRows(pa.ipc.read_record_batch(pa.py_buffer(text), schema))
     else:
-        rows = LineRows(text, np.frombuffer(starts, np.int32).astype(np.int64), stored.width)
+        rows = LineRows(text, np.frombuffer(starts, np.int32).astype(np.int64), stored.width, stored.quoted)
     size, packed = stored.usable
     usable = np.ones(size, np.bool_)
     if packed:

@@ -212,9 +212,11 @@ def _as_declared(value: str, column: Column) -> str:
     """A text as its column declares it: a category in whatever case, and nothing where somebody wrote so."""
     if value in column.categories:
         return value
-    plain = normalise(value)
-    found = next((each for each in column.categories if normalise(each) == plain), value) if plain else value
-    return "" if found is value and column.impute is not None and value.casefold() in _NOTHING else found
+    if column.categories and (plain := normalise(value)):
+        for category in column.categories:
+            if normalise(category) == plain:
+                return category
+    return "" if column.impute is not None and value.casefold() in _NOTHING else value
 
 
 def _add_following(rows: TypedRows, column: Column, source: Expression) -> None:

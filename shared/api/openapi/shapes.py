@@ -51,6 +51,8 @@ class DatasetSummary(Shape):
     model: str
     """The name under which Azure ML keeps its models."""
     live: LiveModel | None
+    error: str | None = None
+    """What is wrong with its contract, where that cannot be used."""
 
 
 class DatasetDetail(DatasetSummary):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
+import pyarrow as pa
 import pytest
 
 from shared.tables import RecordsSource
@@ -11,6 +13,7 @@ from tests.fakes.classifier import Classifier
 from tests.fakes.endpoint import FakeEndpoint
 from tests.functional.scoring.world import World, rows_of
 from tests.functional.tables.world import CRIMES, serving, table, world
+from tests.unit.tables.samples import parquet, workbook
 
 HEADER = (
     *("Date", "IUCR", "Primary Type", "Description", "Location Description", "Arrest", "Domestic"),
@@ -98,3 +101,17 @@ def test_a_file_with_neither_the_parts_nor_the_date_says_what_would_do(app: Worl
     assert run.error.code == "missing_column"
     assert "mes" in run.error.message
     assert "follow from date" in run.error.message
+
+
+def test_workbooks_and_parquet_files_have_true_and_false(app: World) -> None:
+    fields = dict(zip((name.lower().replace(" ", "_") for name in HEADER), ROW, strict=True))
+    typed = {**fields, "arrest": True, "domestic": False, "beat": 412.0, "date": datetime.fromisoformat(ROW[0])}
+    for name, data in (
+        ("may.parquet", parquet(pa.Table.from_pylist([typed]))),
+        ("may.xlsx", workbook([list(typed), list(typed.values())])),
+    ):
+        run = app.score(f"crimes/{name}", data)
+        (row,) = rows_of(app.result(f"crimes/{name}_scored.csv"))
+        assert run.state == "completed", run.error
+        assert row[5:7] == ["true", "false"]
+        assert row[-1] == ""

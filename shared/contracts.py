@@ -1,0 +1,30 @@
+"""The declared contracts, with what is wrong with one as an error of the app's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from aml.contract import ContractError, DatasetContract, contract_names, load_contract
+from shared.errors import InvalidInputError
+
+_log = logging.getLogger(__name__)
+
+
+def contract_of(dataset: str) -> DatasetContract:
+    """The contract of a dataset, or `InvalidInputError` (``unknown_dataset``, ``invalid_contract``)."""
+    try:
+        return load_contract(dataset)
+    except ContractError as error:
+        raise InvalidInputError(error.code, error.message) from error
+
+
+def sound_names() -> Iterator[str]:
+    """The datasets whose contracts can be used: what is wrong with one is no reason to leave the others alone."""
+    for name in contract_names():
+        try:
+            load_contract(name)
+        except ContractError as error:
+            _log.error("%s", error.message, extra={"code": error.code})
+        else:
+            yield name

@@ -1,0 +1,49 @@
+"""A contract that is not sound stops its own dataset and no other, and says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aml.contract import load_contract, loading
+from shared.api import records
+from tests.functional.retraining.world import World, dataset
+from tests.functional.scoring.world import World as ScoringWorld
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The declared contracts, and one that is not sound: `broken`."""
+    for path in loading.FOLDER.glob("*.yml"):
+        shutil.copy(path, tmp_path)
+    broken = (tmp_path / "penguins.yml").read_text(encoding="utf-8").replace("unit: mm", "unitt: mm")
+    (tmp_path / "broken.yml").write_text(broken.replace("name: penguins\n", "name: broken\n"), encoding="utf-8")
+    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    load_contract.cache_clear()
+    yield tmp_path
+    load_contract.cache_clear()
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_is_listed_with_what_is_wrong(world: ScoringWorld) -> None:
+    listed = {each["dataset"]: each for each in json.loads(records.datasets(world.app).body)["datasets"]}
+
+    assert set(listed) == {"broken", "crimes", "gas", "penguins"}
+    assert "there is no such key; perhaps unit is meant" in listed["broken"]["error"]
+    assert "error" not in listed["penguins"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_dataset_of_it_is_invalid_and_others_go_on() -> None:
+    world = World()
+    broken = world.settle(world.drop("broken/all.csv", b"species\nGentoo\n"))
+    sound = world.settle(world.drop("gas/first.csv", dataset()))
+
+    assert (broken.state, sound.state) == ("invalid", "live")
+    assert broken.error is not None
+    assert broken.error.code == "invalid_contract"
+    assert "broken.yml, line" in broken.error.message
