@@ -260,7 +260,8 @@ def _written(found: Survey, say: Labels) -> Iterator[tuple[str, str]]:
         yield say("line_end"), dialect.line_end.replace("\r", "CR").replace("\n", "LF")
     for name, times in sorted(dialect.times.items()):
         yield say("times", column=name), times.layout
-    yield say("order"), say("yes" if found.ordered else "no")
+    if found.first_time is not None:
+        yield say("order"), say("yes" if found.ordered else "no")
     yield say("size"), say.count(found.size)
     yield say("sha256"), found.sha256
 

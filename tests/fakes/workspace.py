@@ -149,13 +149,14 @@ class FakeWorkspace:
                 data, model = Path(folder) / "data.parquet", Path(folder) / "model"
                 rows = job.data.path if job.data else f"{job.folder}/data.parquet"
                 data.write_bytes(self._blobs.get(TRAINING, rows)[0])
-                share = str(job.contamination or 0.01)
-                asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model), "--contamination", share]
+                asked = ["--dataset", job.dataset, "--data", str(data), "--model", str(model)]
+                asked += ["--contamination", str(job.contamination or 0.01), "--version", str(job.version)]
                 if job.champion is not None:
                     asked += ["--champion", str(self._mounted(job.champion, Path(folder) / "champion"))]
                 good = train.main([*asked, *more]) == 0
-                for file in model.iterdir():
-                    self._blobs.put(TRAINING, f"{place}/{file.name}", file.read_bytes())
+                for file in model.rglob("*"):
+                    if file.is_file():
+                        self._blobs.put(TRAINING, f"{place}/{file.relative_to(model).as_posix()}", file.read_bytes())
                 return good
         return True
 

@@ -47,3 +47,12 @@ def test_a_dataset_of_it_is_invalid_and_others_go_on() -> None:
     assert broken.error is not None
     assert broken.error.code == "invalid_contract"
     assert "broken.yml, line" in broken.error.message
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_of_it_fails_with_what_is_wrong(world: ScoringWorld) -> None:
+    run = world.score("broken/colony.csv", b"island\nDream\n")
+
+    assert run.state == "failed"
+    assert run.error is not None
+    assert (run.error.code, "perhaps unit is meant" in run.error.message) == ("invalid_contract", True)

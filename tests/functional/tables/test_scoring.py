@@ -140,5 +140,5 @@ def test_the_page_shows_classes_confidence_and_warnings(app: World) -> None:
 
     for words in ("Adelie", "Chinstrap", "Gentoo", "Confidence", "Warnings", "empty, filled in", "line 12", "0.9 - 1"):
         assert words.lower() in page.lower(), words
-    for words in ("Course", "Events", "Anomal"):
+    for words in ("Course", "Events", "Anomal", "In order of time"):
         assert words not in page, words
