@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from aml.contract import DatasetContract, PredictionColumn
-from shared.api import asking
 from shared.naming import RESULTS, RUNS
 from tests.fakes.endpoint import FakeEndpoint, Received, Reply, poisoned_by, refusal
 from tests.functional.doors.doors import Doors
@@ -73,7 +72,7 @@ def earlier(world: World, monkeypatch: pytest.MonkeyPatch) -> Doors:
 
 
 def _declare(monkeypatch: pytest.MonkeyPatch, contract: DatasetContract) -> None:
-    monkeypatch.setattr(asking, "load_contract", lambda name: contract)
+    monkeypatch.setattr("shared.contracts.load_contract", lambda name: contract)
 
 
 def _body(values: list[float], **fields: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.functional.scoring.world import GAS
 NARROW = GAS.model_copy(update={"context_rows": 23})
 """A day less an hour: so that a late file reaches into the next one, and no further."""
 
-_LOADERS = [f"shared.scoring.{module}.load_contract" for module in ("asked", "revisions")]
+_LOADERS = ["shared.contracts.load_contract", "shared.scoring.revisions.load_contract"]
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.functional.scoring.world import Row, World, hourly, rows_of, table
 _WIDE = 60
 _WEEKS = 696
 _ANY_SPEED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-_LOADERS = [f"shared.scoring.{module}.load_contract" for module in ("asked", "revisions")]
+_LOADERS = ["shared.contracts.load_contract", "shared.scoring.revisions.load_contract"]
 
 
 @contextmanager
