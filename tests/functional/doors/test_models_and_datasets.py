@@ -8,7 +8,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from aml.contract import contract_names
+from aml.contract import DatasetContract, contract_names, load_contract
 from shared.errors import WorkspaceUnavailableError
 from shared.retraining.workspace import ModelVersion
 from tests.fakes.endpoint import FakeEndpoint
@@ -48,6 +48,13 @@ def test_a_dataset_is_shown_with_its_contract(doors: Doors) -> None:
     assert [column["name"] for column in body["contract"]["columns"]] == ["FechaHora", "VolCorrected", "Serie"]
     assert body["contract"]["training"]["min_rows"] == 168
     assert "gas" in doors.call("GET", "datasets/water").problem(404, "unknown_dataset")
+
+
+@pytest.mark.parametrize("name", contract_names())
+def test_every_declared_dataset_is_shown_whole(doors: Doors, name: str) -> None:
+    shown = doors.call("GET", f"datasets/{name}").json["contract"]
+
+    assert DatasetContract.model_validate(shown) == load_contract(name)
 
 
 def test_a_version_is_activated_by_a_run(doors: Doors, workspace: FakeWorkspace) -> None:

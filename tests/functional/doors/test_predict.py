@@ -15,7 +15,7 @@ from tests.fakes.endpoint import FakeEndpoint, without_arrow
 from tests.fakes.penguins import Penguins
 from tests.functional.doors.described import description
 from tests.functional.doors.doors import Doors
-from tests.functional.tables.world import MEASURES, penguins, table
+from tests.functional.tables.world import MEASURES, penguins, serving, table
 from tests.functional.tables.world import world as classified
 
 ROW: dict[str, Any] = {
@@ -169,6 +169,28 @@ def test_a_model_that_the_bundle_has_not_is_no_fault_of_the_rows(doors: Doors, c
     doors.call("POST", "datasets/penguins/predict?model=svm", ROW).problem(502, "unknown_model")
 
     assert classifier.choices == ["svm"]
+
+
+def test_a_client_of_the_crimes_system_gets_its_two_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = {
+        **{"arrest": False, "beat": 412, "community_area": 45, "description": "$500 AND UNDER", "dia_mes": 9},
+        **{"dia_semana": 3, "district": 4, "domestic": True, "hora": 14, "iucr": "0820", "latitude": 41.74},
+        **{"location_description": "STREET", "longitude": -87.59, "mes": 5, "primary_type": "THEFT", "ward": 8},
+    }
+    with serving("crimes") as (endpoint, asked):
+        doors = Doors(classified("crimes", endpoint), monkeypatch)
+        body = doors.call("POST", "datasets/crimes/predict", {"features": features}).json
+        outside = doors.call("POST", "datasets/crimes/predict", {**features, "latitude": 36.6}).json
+        doors.call("POST", "datasets/crimes/predict", {**features, "iucr": "820"}).problem(400, "no_usable_row")
+
+    answers = {"dtc_fbi_code_output", "lda_fbi_code_output"}
+    assert set(body) == answers | ABOUT
+    assert {body[name] for name in answers} <= set(load_contract("crimes").classes)
+    assert body["warnings"] == []
+    (warning,) = outside["warnings"]
+    assert "latitude" in warning
+    assert set(outside) == set(body)
+    assert asked.choices == ["all", "all"]
 
 
 # -- some rows -----------------------------------------------------------------------------------------------------
