@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from aml.contract import DatasetContract, contract_names, load_contract
+from aml.contract import DatasetContract
 from shared.api.openapi import shapes
 from shared.api.openapi.operations import EVERYWHERE, OPERATIONS, Answer, Operation, Schema, ref
 from shared.api.openapi.rows import (
@@ -25,6 +25,7 @@ from shared.api.openapi.rows import (
     row_name,
     row_schema,
 )
+from shared.contracts import contract_of, sound_names
 from shared.live import LiveModel
 from shared.runs import Run
 from shared.version import VERSION
@@ -68,11 +69,11 @@ class Route:
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """The description of these routes and of the datasets declared now.
+    """The description of these routes and of the datasets declared now, those with an unsound contract left out.
 
     A route of which `OPERATIONS` says nothing is described by its path alone (a test forbids it).
     """
-    contracts = [load_contract(name) for name in contract_names()]
+    contracts = [contract_of(name) for name in sound_names()]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(f"/{route.path}", {})[route.method.lower()] = _operation(route, contracts)
@@ -144,7 +145,7 @@ def _operation(route: Route, contracts: Sequence[DatasetContract]) -> dict[str, 
     }
     if known.description:
         made["description"] = known.description
-    parameters = [*_path_parameters(route), *({**vars(each), "in": "query"} for each in known.query)]
+    parameters = [*_path_parameters(route, contracts), *({**vars(each), "in": "query"} for each in known.query)]
     if parameters:
         made["parameters"] = parameters
     if known.body:
@@ -154,12 +155,12 @@ def _operation(route: Route, contracts: Sequence[DatasetContract]) -> dict[str, 
     return made
 
 
-def _path_parameters(route: Route) -> Iterable[dict[str, Any]]:
+def _path_parameters(route: Route, contracts: Sequence[DatasetContract]) -> Iterable[dict[str, Any]]:
     for name in re.findall(r"\{(\w+)\}", route.path):
         schema: Schema = {"type": "string"}
         words = _PARAMETERS.get(name, "")
         if name == "dataset":
-            schema, words = {"type": "string", "enum": list(contract_names())}, "A declared dataset."
+            schema, words = {"type": "string", "enum": [each.name for each in contracts]}, "A declared dataset."
         yield {"name": name, "in": "path", "required": True, "description": words, "schema": schema}
 
 

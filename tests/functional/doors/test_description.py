@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import function_app
 from aml.contract import contract_names, load_contract
+from shared import api
 from shared.api.openapi.operations import OPERATIONS
 from shared.version import VERSION
 from tests.functional.doors.described import description, require_described
@@ -73,6 +75,18 @@ def test_a_datasets_rows_and_predictions_are_those_of_its_contract(name: str) ->
     assert list(score["requestBody"]["content"]["application/json"]["examples"][name]["value"]["data"][0])
     (dataset,) = (parameter for parameter in score["parameters"] if parameter["in"] == "path")
     assert name in dataset["schema"]["enum"]
+
+
+def test_a_dataset_whose_contract_cannot_be_used_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.contracts.contract_names", lambda: ("gas", "seals"))
+
+    body = json.loads(api.openapi(function_app._routes()).body)
+
+    score = body["paths"]["/datasets/{dataset}/score"]["post"]
+    assert score["parameters"][0]["schema"]["enum"] == ["gas"]
+    rows = {name for name in body["components"]["schemas"] if name.endswith("Row")}
+    assert rows == {"GasRow", "LineageRow", "PredictRow"}
+    OpenAPIV31SpecValidator(body).validate()
 
 
 @pytest.mark.parametrize(
