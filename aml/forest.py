@@ -8,9 +8,10 @@ from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
 from aml.detection.calendar import DAY_US, HOLIDAY
-from aml.detection.detector import CalibratedDetector, SeasonalSignals
+from aml.detection.detector import CalibratedDetector
 from aml.detection.findings import Detections
 from aml.detection.plan import Plan
+from aml.detection.seasonal import SeasonalSignals
 from aml.evaluator import ForestEvaluator
 from aml.rows import Floats, Rows, Times
 
@@ -50,7 +51,10 @@ class Scorer:
         self._signals: SeasonalSignals = pipeline.named_steps["signals"]
         self._detector: CalibratedDetector = pipeline.named_steps["detector"]
         self._forests = [ForestEvaluator(forest) for forest in self._detector.forests_]
-        ways = {forest.evaluation for forest in self._forests}
+        # a detector of its own for rows without the numbers that values follow; older bundles have none
+        without = getattr(self._detector, "without_", None)
+        self._without = [ForestEvaluator(forest) for forest in without.forests_] if without else []
+        ways = {forest.evaluation for forest in (*self._forests, *self._without)}
         self.evaluation = ways.pop() if len(ways) == 1 else "scikit-learn"
         self.threshold: float = self._detector.threshold_
         # a live model from before there were such budgets has none
@@ -65,7 +69,7 @@ class Scorer:
 
     def detect(self, rows: Rows) -> Detections:
         """What the model says of each row."""
-        return self._detector.detect(self._signals.transform(rows), self._forests)
+        return self._detector.detect(self._signals.transform(rows), self._forests, self._without)
 
     def scores(self, rows: Rows) -> Floats:
         """How strange each row is: minus `score_samples`, at least 0, higher is stranger; shape (len(rows),)."""

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from aml.columns import InputError
 from aml.contract import DatasetContract
 from aml.contract.candidates import Candidate
-from aml.detection.detector import CalibratedDetector, Forest, Look, SeasonalSignals
+from aml.detection.detector import CalibratedDetector, Forest
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.families import STEPS, steps_of
+from aml.detection.seasonal import Look, SeasonalSignals
 from aml.evaluator import ForestEvaluator
 from aml.forest import SEED, build_pipeline
 from aml.holdout import Ground, Injected, TooFewRowsError, hold_out
@@ -136,7 +137,7 @@ def select(rows: Rows, contract: DatasetContract, contamination: float) -> Selec
     pipeline = build_pipeline(contract, contamination)
     detector: CalibratedDetector = pipeline.named_steps["detector"]
     signals: SeasonalSignals = pipeline.named_steps["signals"]
-    learnt = replace(signals.fit_transform(inner.take(fit)), strangers=())
+    learnt = replace(signals.fit_transform(inner.take(fit)), strangers=(), without=None)
     ground = ground.kept()
     clean = signals.transform(ground.rows)
     groups = _groups(detector, contract.candidates, learnt)

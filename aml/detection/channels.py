@@ -196,7 +196,7 @@ def _beside(against: Against, slots: int) -> Floats:
     """The scatter of the last day against the profile of other hours, so many slots later."""
     cells, shape = against.seen.cells, against.shape
     other = cells.code * SLOTS + (cells.slot + slots) % SLOTS
-    apart = against.usual - shape.usual.ravel()[other]
+    apart = against.at(shape.usual) - shape.usual.ravel()[other]
     return _scatter(against.seen.rows, tamed(against.near + apart / against.unit), against.plan.day)
 
 

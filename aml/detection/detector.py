@@ -1,147 +1,32 @@
 """The detector: channels, two isolation forests among them, calibrated one by one and together.
 
-Two steps of a scikit-learn pipeline. `SeasonalSignals` turns `Rows` into `Signals`; what its `fit_transform` returns
-is cross-fitted: each stretch of the training data is seen against a profile that was learnt without it, as rows will
-be that are yet to come. `CalibratedDetector` fits forests and calibration to that.
+The second of two steps of a scikit-learn pipeline: `SeasonalSignals` (`aml.detection.seasonal`) turns `Rows` into
+signals, and `CalibratedDetector` fits forests and calibration to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.ensemble import IsolationForest
 
 from aml.detection.answers import detections
-from aml.detection.calendar import Calendar
-from aml.detection.channels import CHANNELS, FORESTS, Signals, signals
+from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
-from aml.detection.folds import depth_of, folds_of
-from aml.detection.plan import Plan, usual_interval
-from aml.detection.profile import sizes
-from aml.detection.series import Integers, Ordered, fixed
-from aml.detection.shape import Against, Seen, Shape
+from aml.detection.plan import Plan
+from aml.detection.seasonal import Look
+from aml.detection.seasonal import SeasonalSignals as SeasonalSignals  # where bundles from before look for it
+from aml.detection.series import Ordered, fixed
 from aml.detection.tails import Tail
-from aml.rows import Floats, Rows
+from aml.rows import Floats
 
-_CONTEXT_LEAST = 8
-_GROUPS = 3
-_CROSSED_MOST = 150_000
 _ALL = (*CHANNELS, *FORESTS)
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """Rows as the detector sees them: in order, against a shape (which is None for cross-fitted rows), and signals.
-
-    Attributes:
-        strangers: the same meters, each as one sees it who has learnt others; of cross-fitted rows only.
-    """
-
-    rows: Ordered
-    plan: Plan
-    signals: Signals
-    against: Against | None = None
-    strangers: Sequence[Look] = ()
-
-    @property
-    def strange(self) -> NDArray[np.bool_]:
-        """Which rows are of series that the training data do not have."""
-        if self.against is None:
-            return np.zeros(len(self.rows), dtype=bool)
-        cells = self.against.seen.cells
-        return cells.code >= cells.series
-
-
-class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no type information
-    """What is usual at each hour of the week, and rows against it."""
-
-    def __init__(self, context_rows: int = 696, timezone: str | None = None, holidays: str | None = None) -> None:
-        self.context_rows = context_rows
-        self.timezone = timezone
-        self.holidays = holidays
-
-    def fit(self, X: Rows, y: None = None) -> Self:
-        self._fit(X)
-        return self
-
-    def fit_transform(self, X: Rows, y: None = None) -> Look:
-        """Learn, and the signals that rows unseen would have: `fit(X).transform(X)` sees smaller residuals.
-
-        Of very many rows, only some series are looked at again.
-        """
-        seen, fold = self._fit(X)
-        if len(X) <= _CROSSED_MOST or len(self.names_) == 1:
-            return replace(self._crossed(seen, fold), strangers=self._strangers(X))
-        count = max(1, int(len(self.names_) * _CROSSED_MOST / len(X)))
-        picked = np.linspace(0, len(self.names_) - 1, count).astype(np.int64)
-        some = X.take(np.sort(seen.rows.order[np.isin(seen.rows.code, picked)]))
-        return SeasonalSignals(**self.get_params())._crossed_alone(some)
-
-    def _crossed_alone(self, X: Rows) -> Look:
-        return replace(self._crossed(*self._fit(X)), strangers=self._strangers(X))
-
-    def _strangers(self, X: Rows) -> list[Look]:
-        """Each series against what the others teach; nothing where there is but one."""
-        if len(self.names_) == 1:
-            return []
-        looks = []
-        code = np.unique(X.series, return_inverse=True)[1]
-        groups = min(_GROUPS, len(self.names_))
-        for group in range(groups):
-            out = code % groups == group
-            others = SeasonalSignals(**self.get_params())
-            others._fit(X.take(np.flatnonzero(~out)))
-            looks.append(others.transform(X.take(np.flatnonzero(out))))
-        return looks
-
-    def transform(self, X: Rows) -> Look:
-        rows = Ordered.of(X)
-        against = Against(self._seen(rows, X), self.shape_, self.calendar_)
-        return Look(rows, self.plan_, signals(against), against)
-
-    def _seen(self, rows: Ordered, X: Rows) -> Seen:
-        names = X.names_of(X.series[rows.order[rows.begin == rows.at]])
-        known = {name: code for code, name in enumerate(self.names_)}
-        # Where the training data tell no series apart, whatever is asked about is the one that they hold.
-        other = 0 if self.names_ == ("",) else len(known)
-        code = np.array([known.get(name, other) for name in names], dtype=np.int64)[rows.code]
-        return Seen.of(rows, code, self.sizes_, self.calendar_, self.plan_)
-
-    def _fit(self, X: Rows) -> tuple[Seen, Integers]:
-        if self.context_rows < _CONTEXT_LEAST:
-            raise ValueError(f"the detector needs at least {_CONTEXT_LEAST} rows of context")
-        rows = Ordered.of(X)
-        self.calendar_ = Calendar.of(self.timezone, self.holidays)
-        self.plan_ = Plan(usual_interval(rows.time, rows.code, self.calendar_), self.context_rows)
-        self.names_ = tuple(X.names_of(X.series[rows.order[rows.begin == rows.at]]))
-        self.sizes_ = sizes(rows.value, rows.code, len(self.names_))
-        seen = Seen.of(rows, rows.code, self.sizes_, self.calendar_, self.plan_)
-        fold = folds_of(rows)
-        self.depth_ = depth_of(seen, self.plan_, fold)
-        self.shape_ = Shape.fit(seen, self.plan_, rows.clean, self.depth_)
-        return seen, fold
-
-    def _crossed(self, seen: Seen, fold: Integers) -> Look:
-        parts: list[tuple[NDArray[np.bool_], Signals]] = []
-        for number in range(int(fold.max()) + 1):
-            out = fold == number
-            if out[seen.rows.clean].all():
-                return Look(seen.rows, self.plan_, signals(Against(seen, self.shape_, self.calendar_)))
-            shape = Shape.fit(seen, self.plan_, ~out & seen.rows.clean, self.depth_)
-            parts.append((out, signals(Against(seen, shape, self.calendar_))))
-        first = parts[0][1]
-        whole = Signals(first.statistics.copy(), first.ordinary.copy(), first.levels.copy(), first.residuals.copy())
-        for out, part in parts[1:]:
-            whole.statistics[:, out] = part.statistics[:, out]
-            whole.ordinary[out] = part.ordinary[out]
-            whole.levels[out], whole.residuals[out] = part.levels[out], part.residuals[out]
-        return Look(seen.rows, self.plan_, whole)
 
 
 class Forest(Protocol):
@@ -211,6 +96,10 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         ]
         self._calibrate(X, self._rarities(X, statistics))
         self.strange_ = self._strange_tail(X.strangers)
+        self.without_: CalibratedDetector | None = None
+        if X.without is not None:
+            self.without_ = CalibratedDetector(**self.get_params()).fit(X.without)
+            self.without_.threshold_ = self.threshold_  # one for all rows, whatever is known of them
         return self
 
     def like(self, X: Look, rarities: Floats, **others: Any) -> CalibratedDetector:
@@ -257,18 +146,35 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         speaker = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
         return Rarity(channels, speaker, self._score(X, self._news(X, channels)))
 
-    def detect(self, X: Look, forests: Sequence[Forest]) -> Detections:
-        """What is said of each row, in the order of the rows that were given."""
+    def detect(self, X: Look, forests: Sequence[Forest], without: Sequence[Forest] = ()) -> Detections:
+        """What is said of each row, in the order of the rows that were given.
+
+        Args:
+            without: evaluate the forests of `without_`, where there is one.
+        """
         if X.against is None:
             raise ValueError("cross-fitted rows are there to be learnt from")
+        other, known = self._other(X)
+        blind = other.detect(X.without, without) if other is not None and X.without is not None else None
+        if blind is not None and not known.any():
+            return blind
         found = self.rarity(X, forests)
-        return detections(X.against, found.speaker, found.score, self.threshold_, self.ordinary_)
+        seeing = detections(X.against, found.speaker, found.score, self.threshold_, self.ordinary_)
+        return seeing if blind is None else seeing.where(known[np.argsort(X.rows.order)], blind)
 
     def score_samples(self, X: Look) -> Floats:
         """Minus the score, in the order of the rows that were given."""
         score = np.empty(len(X.rows))
         score[X.rows.order] = -np.round(self.rarity(X, self._plain_forests()).score, 6)
-        return score
+        other, known = self._other(X)
+        if other is None or X.without is None:
+            return score
+        return np.where(known[np.argsort(X.rows.order)], score, other.score_samples(X.without))
+
+    def _other(self, X: Look) -> tuple[CalibratedDetector | None, NDArray[np.bool_]]:
+        """Who judges rows of which no numbers from outside are known, if there are such rows; and the other rows."""
+        known = np.ones(len(X.rows), dtype=bool) if X.known is None else X.known
+        return (None if X.without is None else getattr(self, "without_", None)), known
 
     def decision_function(self, X: Look) -> Floats:
         return self.score_samples(X) + self.threshold_

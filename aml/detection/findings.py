@@ -69,3 +69,8 @@ class Detections:
     def after(self, context_rows: int) -> Detections:
         """Without the first rows, which are context."""
         return Detections(*(getattr(self, name)[context_rows:] for name in self.__dataclass_fields__))
+
+    def where(self, here: NDArray[np.bool_], other: Detections) -> Detections:
+        """Of each row what this says, or what the other one does."""
+        names = self.__dataclass_fields__
+        return Detections(*(np.where(here, getattr(self, name), getattr(other, name)) for name in names))

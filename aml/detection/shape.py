@@ -31,6 +31,7 @@ class Seen:
         size: what each row's value was divided by.
         plain: values in sizes of their series.
         bent: the same, `compressed`.
+        driven: what of that follows numbers from outside (`aml.detection.response`); 0 where there are none.
     """
 
     rows: Ordered
@@ -38,6 +39,7 @@ class Seen:
     size: Floats
     plain: Floats
     bent: Floats
+    driven: Floats
 
     @classmethod
     def of(cls, rows: Ordered, code: Integers, sizes: Floats, calendar: Calendar, plan: Plan) -> Seen:
@@ -47,7 +49,13 @@ class Seen:
         size = size_of_rows(rows, code, sizes, plan.own)
         with np.errstate(over="ignore"):
             plain = np.clip(rows.value / size, -_LARGEST, _LARGEST)
-        return cls(rows, Cells(code, hour_of_week(calendar, rows.time), len(sizes)), size, plain, compressed(plain))
+        cells = Cells(code, hour_of_week(calendar, rows.time), len(sizes))
+        return cls(rows, cells, size, plain, compressed(plain), np.zeros(len(rows)))
+
+    @cached_property
+    def own(self) -> Floats:
+        """What of the compressed value does not follow numbers from outside."""
+        return self.bent - self.driven
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +99,7 @@ class Shape:
         """
         rows, cells, kept = seen.rows, seen.cells, seen.cells.take(use)
         usual = usual_of(seen, plan, use, depth)
-        rest = seen.bent - usual.ravel()[cells.cell]
+        rest = seen.own - usual.ravel()[cells.cell]
         usual_plain = _usual_plain(seen, plan, use, depth)
         plain = plain_of(seen, usual_plain, plan)
         wild: tuple[float, ...] = _wildness(plain[use])
@@ -147,12 +155,12 @@ class Against:
 
     @cached_property
     def usual(self) -> Floats:
-        return self.at(self.shape.usual)
+        return self.at(self.shape.usual) + self.seen.driven
 
     @cached_property
     def rest(self) -> Floats:
         """Value less what is usual, in the compressed scale."""
-        return self.seen.bent - self.usual
+        return self.seen.own - self.at(self.shape.usual)
 
     @cached_property
     def rest_sums(self) -> Sums:
@@ -258,11 +266,11 @@ def usual_of(seen: Seen, plan: Plan, use: NDArray[np.bool_], depth: int) -> Tabl
     is taken off, and each series is then put where it lies as a whole.
     """
     rows = seen.rows
-    rest = seen.bent - rows.mean(fixed(seen.bent), plan.week, 1)
+    rest = seen.own - rows.mean(fixed(seen.own), plan.week, 1)
     settled = use & (rows.count(plan.week, 1) >= min(plan.day, plan.week))
     settled = settled if settled.any() else use
     course = located(rest[settled], seen.cells.take(settled), depth)
-    left = seen.bent - course.ravel()[seen.cells.cell]
+    left = seen.own - course.ravel()[seen.cells.cell]
     return course + located(left[use], seen.cells.take(use), 0)
 
 
@@ -278,7 +286,7 @@ def _usual_plain(seen: Seen, plan: Plan, use: NDArray[np.bool_], depth: int) -> 
 
 def near_of(seen: Seen, usual: Table, plan: Plan) -> Floats:
     """Residuals less the level before them."""
-    rest = seen.bent - usual.ravel()[seen.cells.cell]
+    rest = seen.own - usual.ravel()[seen.cells.cell]
     return rest - level_before(seen.rows, fixed(np.clip(rest, -_TAME, _TAME)), plan)
 
 
