@@ -1,17 +1,20 @@
 """What follows a temperature: expected from it, judged without it where it is missing, and the same for any cut."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 
-from aml.contract import DatasetContract
+from aml.contract import Column, DatasetContract
 from aml.detection.findings import Detections
 from aml.forest import Scorer, build_pipeline
 from aml.rows import Floats, Rows, concatenate
+from aml.serving import ARROW, JSON, Service
 from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
 
 _MONDAY = 1_704_067_200_000_000
@@ -169,3 +172,27 @@ def test_nothing_that_is_said_depends_on_how_rows_are_cut(small: Pipeline, rows:
         joined = np.concatenate([getattr(piece, name) for piece in pieces])
         assert joined.tobytes() == getattr(whole, name).tobytes(), name
     assert np.isfinite(whole.score).all()
+
+
+def test_a_temperature_goes_over_both_wires_alike(gas: DatasetContract, small: Pipeline) -> None:
+    columns = [*gas.columns, Column(name="Temperatura", type="number", required=False, aliases=("temp",))]
+    contract = gas.model_copy(update={"columns": tuple(columns), "exogenous": ("Temperatura",)})
+    service = Service(contract, Scorer(small))
+    times = [f"2024-02-01 {hour:02d}:00:00" for hour in range(24)]
+    values, degrees = np.linspace(1, 3, 24).tolist(), [None if hour == 7 else float(hour) for hour in range(24)]
+
+    def asked(**more: list[float | None]) -> list[float]:
+        data = {"FechaHora": times, "VolCorrected": values, "Serie": [METERS[0]] * 24, **more}
+        sink = pa.BufferOutputStream()
+        table = pa.table(data)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        told = pa.ipc.open_stream(service.answer(ARROW, sink.getvalue().to_pybytes()).body).read_all()
+        records = [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
+        answer = json.loads(service.answer(JSON, json.dumps({"data": records}).encode()).body)
+        assert [row["expected"] for row in answer["predictions"]] == told.column("expected").to_pylist()
+        expected: list[float] = told.column("expected").to_pylist()
+        return expected
+
+    assert asked(temp=degrees) != asked()
+    assert asked(temp=[None] * 24) == asked()
