@@ -13,8 +13,9 @@ from sklearn.pipeline import Pipeline
 from aml.contract import Column, DatasetContract
 from aml.detection.findings import Detections
 from aml.forest import Scorer, build_pipeline
+from aml.messages import ARROW, JSON
 from aml.rows import Floats, Rows, concatenate
-from aml.serving import ARROW, JSON, Service
+from aml.serving import Service
 from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
 
 _MONDAY = 1_704_067_200_000_000
