@@ -95,10 +95,11 @@ def measure(ground: Ground, scorer: Scorer, threshold: float | None = None) -> M
     limits = [threshold, *(float(np.quantile(clean, 1 - rate, method="higher")) for rate in FALSE_ALARM_RATES)]
     found = np.array([_found(ground, name, scores, scorer, limits) for name in ground.faults])
     recalls = found.mean(axis=0) if labelled is None else [labelled.recall(scores, limit) for limit in limits]
+    lasted = float(np.broadcast_to(scorer.intervals(ground.rows), len(scores))[normal].sum())
     begin = Beginnings.of(Ordered.of(ground.rows), scores).take(normal)
     return {
         "alert_rate": float((clean > threshold).mean()),
-        "episodes_per_week": begin.count(threshold) / (len(clean) * scorer.interval / WEEK_US),
+        "episodes_per_week": begin.count(threshold) / (lasted / WEEK_US),
         **{f"recall_{name}": float(row[0]) for name, row in zip(ground.faults, found, strict=True)},
         "recall": float(recalls[0]),
         **{f"recall_at_{rate:g}": float(at) for rate, at in zip(FALSE_ALARM_RATES, recalls[1:], strict=True)},

@@ -13,6 +13,7 @@ from aml.detection.findings import Detections
 from aml.detection.plan import Plan
 from aml.detection.seasonal import SeasonalSignals
 from aml.evaluator import ForestEvaluator
+from aml.intervals import Routes, SeriesPipeline, parts_of
 from aml.rows import Floats, Rows, Times
 
 TREES = 200
@@ -28,7 +29,7 @@ def build_pipeline(contract: DatasetContract, contamination: float) -> Pipeline:
     """
     alarms = contract.alarms.per_week if contract.alarms and contamination == contract.contamination else None
     detector = CalibratedDetector(TREES, contamination=contamination, random_state=SEED, alarms_per_week=alarms)
-    return Pipeline(
+    return SeriesPipeline(
         [
             ("signals", SeasonalSignals(contract.context_rows, contract.timezone, contract.holidays)),
             ("detector", detector),
@@ -62,6 +63,8 @@ class Scorer:
         plan: Plan = self._signals.plan_
         self.interval = plan.interval
         self.history_days = plan.weeks * plan.interval / DAY_US
+        self._others = [Scorer(other) for other in getattr(pipeline, "others_", ())]
+        self._routes: Routes | None = pipeline.routes_ if self._others else None
 
     def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
         """The threshold for another budget."""
@@ -69,6 +72,23 @@ class Scorer:
 
     def detect(self, rows: Rows) -> Detections:
         """What the model says of each row."""
+        if self._routes is None:
+            return self._detect(rows)
+        found: Detections | None = None
+        for number, (seen, judged) in parts_of(self._routes, rows).items():
+            scorer = self._others[number - 1] if number else self
+            part = scorer._detect(rows.take(seen))
+            found = part.placed(seen, judged, len(rows), found)
+        return self._detect(rows) if found is None else found
+
+    def intervals(self, rows: Rows) -> int | Times:
+        """Microseconds from one row to the next, as a rule: for all rows, or for each of them."""
+        if self._routes is None:
+            return self.interval
+        own: Times = np.array([self.interval, *(other.interval for other in self._others)])[self._routes.to(rows)]
+        return own
+
+    def _detect(self, rows: Rows) -> Detections:
         return self._detector.detect(self._signals.transform(rows), self._forests, self._without)
 
     def scores(self, rows: Rows) -> Floats:

@@ -32,6 +32,7 @@ from aml.detection.seasonal import Look, SeasonalSignals
 from aml.evaluator import ForestEvaluator
 from aml.forest import SEED, build_pipeline
 from aml.holdout import Ground, Injected, TooFewRowsError, hold_out
+from aml.intervals import commonest
 from aml.labelled import Labelled, normal_rows
 from aml.rows import Floats, Rows
 
@@ -128,6 +129,7 @@ def select(rows: Rows, contract: DatasetContract, contamination: float) -> Selec
     Raises:
         InputError: ``too_few_rows`` when nothing can be held out.
     """
+    rows = commonest(rows, contract.timezone, contract.holidays)
     try:
         _, outer = hold_out(rows, contract.context_rows, SEED)
         inner = rows.take(outer)

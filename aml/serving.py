@@ -87,17 +87,19 @@ class Service:
             "upper": found.upper,
             "severity": found.severity,
             "kind": _KINDS[found.kind],
-            "reason": self._reasons(found, parsed.rows.take(slice(context_rows, None))),
+            "reason": self._reasons(found, parsed.rows, context_rows),
         }
         return {column.name: answers[column.name] for column in self.contract.predictions}
 
-    def _reasons(self, found: Detections, rows: Rows) -> Texts:
-        scorer, holiday = self.scorer, self.scorer.holidays(rows.time)
+    def _reasons(self, found: Detections, rows: Rows, context_rows: int) -> Texts:
+        scorer, interval = self.scorer, self.scorer.intervals(rows)
+        rows = rows.take(slice(context_rows, None))
+        holiday = scorer.holidays(rows.time)
         return reasons(
             found,
             rows.time,
             rows.value,
-            scorer.interval,
+            interval if isinstance(interval, int) else interval[context_rows:],
             self.contract.language,
             history_days=scorer.history_days,
             holiday=holiday,

@@ -70,6 +70,18 @@ class Detections:
         """Without the first rows, which are context."""
         return Detections(*(getattr(self, name)[context_rows:] for name in self.__dataclass_fields__))
 
+    def placed(
+        self, at: NDArray[np.intp], judged: NDArray[np.bool_], count: int, among: Detections | None
+    ) -> Detections:
+        """Of `count` rows those that are judged here, which stand at `at`, beside what is said of the others."""
+        columns = []
+        for name in self.__dataclass_fields__:
+            own = getattr(self, name)
+            column = np.zeros(count, own.dtype) if among is None else getattr(among, name)
+            column[at[judged]] = own[judged]
+            columns.append(column)
+        return Detections(*columns)
+
     def where(self, here: NDArray[np.bool_], other: Detections) -> Detections:
         """Of each row what this says, or what the other one does."""
         names = self.__dataclass_fields__
