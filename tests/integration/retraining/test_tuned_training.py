@@ -48,7 +48,7 @@ class Place:
         """A job of the gas dataset with this tuning, once it has ended."""
         file = self._code / "aml/datasets/gas.yml"
         declared = yaml.safe_load((REPOSITORY / "aml/datasets/gas.yml").read_text(encoding="utf-8"))
-        file.write_text(yaml.safe_dump(declared | {"tuning": tuning}), encoding="utf-8")
+        file.write_text(yaml.safe_dump(declared | {"tuning": tuning, "candidates": []}), encoding="utf-8")
         load_contract.cache_clear()
         gas = load_contract("gas")
         job = TrainingJob(name, "gas", name, f"gas/{name}", 0.02, {"run": name}, tuning=gas.tuning)

@@ -59,7 +59,9 @@ def test_detection_does_not_depend_on_the_threshold(evaluation: Evaluation) -> N
 def test_a_model_that_knows_nothing_detects_nothing(evaluation: Evaluation) -> None:
     class Indifferent:
         threshold = 0.5
-        interval = 3_600_000_000
+
+        def intervals(self, rows: Rows) -> int:
+            return 3_600_000_000
 
         def scores(self, rows: Rows) -> NDArray[np.float64]:
             return np.full(len(rows), 0.5)

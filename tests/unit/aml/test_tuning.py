@@ -41,7 +41,7 @@ def rows() -> Rows:
 
 
 def declared(gas: DatasetContract, **tuning: Any) -> DatasetContract:
-    return gas.model_copy(update={"tuning": Tuning.model_validate(tuning)})
+    return gas.model_copy(update={"tuning": Tuning.model_validate(tuning), "candidates": ()})
 
 
 @pytest.mark.parametrize("method", ["random", "bayesian"])
