@@ -106,6 +106,8 @@ def _steps(contract: DatasetContract, arguments: argparse.Namespace) -> Steps:
         from aml.tabular.steps import TableSteps  # which a series has no use for
 
         return TableSteps(contract, getattr(arguments, "version", 1))
+    if contract.is_table:
+        raise InputError("no_steps", f"{contract.name} is a table without classes: only the single job trains it.")
     return SeriesSteps(contract, getattr(arguments, "contamination", None))
 
 
