@@ -26,7 +26,6 @@ class Channel:
 
     Attributes:
         above, below: of which kind a row is that it finds, where the value is above what is usual, or is not.
-        fast: whether it looks back so little that it can be recalibrated on the rows before.
         unit: a difference of the statistic that is never taken for more than one decade of rarity.
         memory: for how many days (0: a row) the statistic stays what it is.
     """
@@ -34,7 +33,6 @@ class Channel:
     name: str
     above: Kind
     below: Kind
-    fast: bool = True
     unit: float = 0.05
     memory: float = 0.0
 
@@ -42,14 +40,14 @@ class Channel:
 CHANNELS = (
     # In the order in which they speak for a row that several find too strange: what is counted, what is slow, what is
     # seen of the value itself, and the course of a day, which everything else disturbs too.
-    Channel("stuck", Kind.STUCK, Kind.STUCK, fast=False, unit=1.0),
-    Channel("zero", Kind.ZERO, Kind.ZERO, fast=False, unit=1.0),
+    Channel("stuck", Kind.STUCK, Kind.STUCK, unit=1.0),
+    Channel("zero", Kind.ZERO, Kind.ZERO, unit=1.0),
     # A row that is missing, or there twice, where that never was so, is as rare as one in 10,000.
-    Channel("gap", Kind.GAP, Kind.GAP, fast=False, unit=0.25),
-    Channel("duplicate", Kind.DUPLICATE, Kind.DUPLICATE, fast=False, unit=0.25),
-    Channel("leak", Kind.LEAK, Kind.LEAK, fast=False, memory=2),
-    Channel("step", Kind.LEVEL, Kind.LEVEL, fast=False, memory=2),
-    Channel("drift", Kind.DRIFT, Kind.DRIFT, fast=False, memory=7),
+    Channel("gap", Kind.GAP, Kind.GAP, unit=0.25),
+    Channel("duplicate", Kind.DUPLICATE, Kind.DUPLICATE, unit=0.25),
+    Channel("leak", Kind.LEAK, Kind.LEAK, memory=2),
+    Channel("step", Kind.LEVEL, Kind.LEVEL, memory=2),
+    Channel("drift", Kind.DRIFT, Kind.DRIFT, memory=7),
     Channel("high", Kind.HIGH, Kind.HIGH),
     Channel("low", Kind.LOW, Kind.LOW),
     Channel("far", Kind.HIGH, Kind.LOW),

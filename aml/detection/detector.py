@@ -19,10 +19,8 @@ from aml.detection.answers import detections
 from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
-from aml.detection.plan import Plan
 from aml.detection.seasonal import Look
 from aml.detection.seasonal import SeasonalSignals as SeasonalSignals  # where bundles from before look for it
-from aml.detection.series import Ordered, fixed
 from aml.detection.tails import Tail
 from aml.rows import Floats
 
@@ -39,7 +37,7 @@ class Forest(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rarity:
-    """How seldom rows are: of each channel, recalibrated, shape (channels, n), and together."""
+    """How seldom rows are: of each channel, shape (channels, n), and together."""
 
     channels: Floats
     speaker: NDArray[np.intp]
@@ -56,7 +54,6 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         alarms_per_week: how many episodes of a series shall begin in a week of clean rows; sets the threshold in the
             place of `contamination` where it is given.
         channels: names of those that may speak; None: all.
-        recalibrate: whether fast channels are measured against the rows of the weeks before.
         together: how much of the sum of all channels' rarities is added to the largest.
         lasting: what a row's score is multiplied by where it is no higher than all of the day before: what goes on
             was said when it began. 1: nothing is taken off.
@@ -70,9 +67,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         contamination: float = 0.01,
         random_state: int | None = None,
         channels: Sequence[str] | None = None,
-        recalibrate: bool = True,
         together: float = 0.1,
-        lasting: float = 0.6,
+        lasting: float = 0.75,
         alarms_per_week: float | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -81,7 +77,6 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.contamination = contamination
         self.random_state = random_state
         self.channels = channels
-        self.recalibrate = recalibrate
         self.together = together
         self.lasting = lasting
         self.alarms_per_week = alarms_per_week
@@ -95,7 +90,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             for channel, line in zip(_ALL, statistics, strict=True)
         ]
         self._calibrate(X, self._rarities(X, statistics))
-        self.strange_ = self._strange_tail(X.strangers)
+        self.strange_, self.ahead_ = self._tail_of(X.strangers), self._tail_of(X.ahead)
         self.without_: CalibratedDetector | None = None
         if X.without is not None:
             self.without_ = CalibratedDetector(**self.get_params()).fit(X.without)
@@ -108,11 +103,15 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         sibling = CalibratedDetector(**{**self.get_params(), **others})
         sibling.forests_, sibling.tails_, sibling.strange_ = self.forests_, self.tails_, None
         sibling._calibrate(X, rarities)
+        sibling.ahead_ = sibling._tail_of(X.ahead)
         return sibling
 
     def _calibrate(self, X: Look, rarities: Floats) -> None:
         """What comes after forests and tails."""
-        clean, found = X.rows.clean, self._news(X, self._speaking(rarities))
+        clean, rarities = X.rows.clean, self._speaking(rarities)
+        self.back_, self.over_ = float(np.quantile(X.signals.ordinary[clean], 1 - _BACK_SHARE)), np.inf
+        self.over_ = float(np.quantile(self._news(X, rarities)[clean], 1 - _OVER_SHARE))
+        found = self._news(X, rarities)
         self.together_ = Tail.fit(found[clean])
         begin = Beginnings.of(X.rows, self.together_.of(found)).take(clean)
         self.frequency_ = Frequency.fit(begin, max(int(clean.sum()) * X.plan.interval / WEEK_US, 1e-9))
@@ -183,23 +182,31 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _news(self, X: Look, channels: Floats) -> Floats:
-        """The strongest channel and some of all, less where nothing new is said; above all others what rules found."""
+        """The strongest channel and some of all, less where nothing new is said; above all others what rules found.
+
+        Windows of a day remember a value that was wrong: where the values are back, they raise no alarm.
+        """
         found = _tamed(channels).max(axis=0)
         for channel in channels:  # one by one: the same bits for any number of rows
             found = found + self.together * np.minimum(channel, _SUMMED_MOST)
         highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
-        found = np.where(found > highest, found, self.lasting * found)
+        goes_on = found <= highest
+        found = np.where(goes_on, self.lasting * found, found)
+        back = goes_on & (X.signals.ordinary < self.back_) & (channels[_RUNS].max(axis=0) < _RUN_LEAST)
+        found = np.where(back, np.minimum(found, self.over_), found)
         ruled: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
         return ruled
 
-    def _strange_tail(self, looks: Sequence[Look]) -> Tail | None:
-        """The last calibration, of series that were not learnt from: they are strange more often."""
+    def _tail_of(self, looks: Sequence[Look]) -> Tail | None:
+        """The last calibration, of rows unlike those that were learnt from: they are strange more often."""
         forests = self._plain_forests()
         found = [self._news(look, self._speaking(self.rarities(look, forests)))[look.rows.clean] for look in looks]
         return Tail.fit(np.concatenate(found)) if found else None
 
     def _score(self, X: Look, found: Floats) -> Floats:
         score: Floats = self.together_.of(found)
+        if self.ahead_ is not None:
+            score = np.minimum(self.ahead_.of(found), score)
         strange = X.strange
         if not strange.any():
             return score
@@ -232,11 +239,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     def _rarities(self, X: Look, statistics: Floats) -> Floats:
         out = np.zeros(statistics.shape)
-        for number, (channel, tail) in enumerate(zip(_ALL, self.tails_, strict=True)):
-            found = tail.of(statistics[number])
-            if channel.fast and self.recalibrate:
-                found = found / _heat(X.rows, found, X.plan)
-            out[number] = found
+        for number, tail in enumerate(self.tails_):
+            out[number] = tail.of(statistics[number])
         return out
 
 
@@ -255,10 +259,14 @@ class _Plain:
 
 
 _RULES = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("gap", "duplicate")])
+_RUNS = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("stuck", "zero")])
+_BACK_SHARE = 0.1  # of clean rows that are further from what is usual than a value that is back
+_RUN_LEAST = 1.0  # rarity
+_OVER_SHARE = 0.015  # of clean rows that are stranger than a row may be whose value is back
 _MARGIN = 1.5  # of what was learnt from one series alone, for any other
 _TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
 _SUMMED_MOST = 3.0
-_RULED_LEAST, _RULED = 2.0, 6.0
+_RULED_LEAST, _RULED = 2.0, 9.0
 
 
 def _ruled(channels: Floats) -> NDArray[np.bool_]:
@@ -271,19 +279,3 @@ def _tamed(rarity: Floats) -> Floats:
     beyond = np.maximum(rarity - _TAME_RARITY, 0.0)
     tamed: Floats = np.minimum(rarity, _TAME_RARITY) + 0.5 * np.log1p(beyond)
     return tamed
-
-
-_MEAN = 0.4339  # of min(rarity, 3) where rarity is calibrated: (1 - 10^-3) / ln 10
-_IMAGINED = 48.0
-
-
-def _heat(rows: Ordered, rarity: Floats, plan: Plan) -> Floats:
-    """How many times as rare as they should be the rows before seem: the scale of the exponential distribution that
-    calibrated rarities have, estimated from recent ones; at least 1."""
-    if not plan.recent:
-        return np.ones(len(rows))
-    sums = fixed(np.minimum(rarity, 3.0))
-    count = rows.count(plan.recent, plan.day)
-    total = rows.total(sums, plan.recent, plan.day)
-    heat: Floats = np.maximum((total / _MEAN + _IMAGINED) / (count + _IMAGINED), 1.0)
-    return heat

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aml.detection.calendar import DAY_US
 from aml.detection.plan import Plan
 from aml.detection.series import Integers, Ordered
 from aml.detection.shape import Seen, near_of, usual_of
+from aml.rows import Times
 
 _FOLDS = 4
 _STRETCH_US = 7 * DAY_US
+_SEASONS_US = 300 * DAY_US
 _BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
 
 
@@ -20,6 +23,14 @@ def folds_of(rows: Ordered) -> Integers:
     stretches = max(2 * _FOLDS, (last - first) // _STRETCH_US // _FOLDS * _FOLDS)
     width = max(1, -(-(last - first) // stretches))
     return (rows.time - first) // width % _FOLDS
+
+
+def halves_of(time: Times) -> list[NDArray[np.bool_]]:
+    """Which rows are of the first half of a history of less than a year, and which of the second; none of a longer one,
+    which has shown every season, or where a half is empty."""
+    first, last = int(time.min()), int(time.max())
+    later = time > first + (last - first) // 2
+    return [] if last - first >= _SEASONS_US or not later.any() else [~later, later]
 
 
 def depth_of(seen: Seen, plan: Plan, fold: Integers) -> int:

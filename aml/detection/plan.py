@@ -52,11 +52,6 @@ class Plan:
         return max(1, self.context - self.own - 4 * self.day - self.week - self.news)
 
     @property
-    def recent(self) -> int:
-        """Rows on which channels are recalibrated; they end a day before."""
-        return max(0, self.context - self.own - 2 * self.week - 4 * self.day - self.news - 1)
-
-    @property
     def run(self) -> int:
         """The longest run of equal values that is told from longer ones."""
         return max(1, self.context - self.news - 1)

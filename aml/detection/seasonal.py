@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from aml.detection.calendar import Calendar
 from aml.detection.channels import Signals, signals
-from aml.detection.folds import depth_of, folds_of
+from aml.detection.folds import depth_of, folds_of, halves_of
 from aml.detection.plan import Plan, usual_interval
 from aml.detection.profile import sizes
 from aml.detection.response import Response, felt
@@ -38,6 +38,7 @@ class Look:
         strangers: the same meters, each as one sees it who has learnt others; of cross-fitted rows only.
         known: where numbers from outside say what to expect; None: everywhere, or there are no such numbers.
         without: the same rows as one sees them who knows no such numbers, where there are rows without.
+        ahead: of a short history each half, as one sees it who has learnt the other; of cross-fitted rows only.
     """
 
     rows: Ordered
@@ -47,6 +48,7 @@ class Look:
     strangers: Sequence[Look] = ()
     known: NDArray[np.bool_] | None = None
     without: Look | None = None
+    ahead: Sequence[Look] = ()
 
     @property
     def strange(self) -> NDArray[np.bool_]:
@@ -95,25 +97,25 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
     def _learnt(self, X: Rows) -> Look:
         seen, fold = self._fit(X)
         if len(X) <= _CROSSED_MOST or len(self.names_) == 1:
-            return replace(self._crossed(seen, fold), strangers=self._strangers(X))
+            return self._with_others(self._crossed(seen, fold), X)
         count = max(1, int(len(self.names_) * _CROSSED_MOST / len(X)))
         picked = np.linspace(0, len(self.names_) - 1, count).astype(np.int64)
         some = X.take(np.sort(seen.rows.order[np.isin(seen.rows.code, picked)]))
         return SeasonalSignals(**self.get_params())._crossed_alone(some)
 
     def _crossed_alone(self, X: Rows) -> Look:
-        return replace(self._crossed(*self._fit(X)), strangers=self._strangers(X))
+        return self._with_others(self._crossed(*self._fit(X)), X)
 
-    def _strangers(self, X: Rows) -> list[Look]:
-        """Each series against what the others teach; nothing where there is but one."""
-        if len(self.names_) == 1:
-            return []
-        looks = []
-        code = np.unique(X.series, return_inverse=True)[1]
-        groups = min(_GROUPS, len(self.names_))
-        for group in range(groups):
-            out = code % groups == group
-            others = SeasonalSignals(**self.get_params())
+    def _with_others(self, look: Look, X: Rows) -> Look:
+        code, groups = np.unique(X.series, return_inverse=True)[1], min(_GROUPS, len(self.names_))
+        strangers = [code % groups == group for group in range(groups)] if groups > 1 else []
+        return replace(look, strangers=self._left_out(X, strangers), ahead=self._left_out(X, halves_of(X.time)))
+
+    def _left_out(self, X: Rows, parts: Sequence[NDArray[np.bool_]]) -> list[Look]:
+        """Each part of the rows against what the others teach, of what the whole teaches something of."""
+        looks, given = [], {**self.get_params(), "outside": self.response_ is not None}
+        for out in parts:
+            others = SeasonalSignals(**given)
             others._fit(X.take(np.flatnonzero(~out)))
             looks.append(others.transform(X.take(np.flatnonzero(out))))
         return looks

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
 from aml.detection.findings import Detections, Kind
+from aml.detection.folds import halves_of
 from aml.forest import Scorer, build_pipeline
 from aml.rows import Rows, Times, apart, single_series
 from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
@@ -90,6 +91,43 @@ def test_what_goes_on_was_said_when_it_began(scorer: Scorer) -> None:
 
     assert found.score[-48] > 1.2 * np.median(found.score[-36:])
     assert found.anomaly[-48]
+
+
+def test_an_alarm_ends_when_the_values_are_back(scorer: Scorer) -> None:
+    """Windows of a day remember three hours at ten times the usual: what they say is no alarm."""
+    found, clean = said(scorer, {-48 + at: 150.0 + at for at in range(3)}), said(scorer)
+
+    assert found.anomaly[-48]
+    assert (found.anomaly & ~clean.anomaly)[-45:].sum() <= 2
+
+
+def test_a_short_history_is_calibrated_for_days_unlike_its_own(gas: DatasetContract) -> None:
+    """A month in which the level rises by a third each week: the next days are beyond all of it."""
+    rows = meter(60, 5)
+    value = rows.value * np.exp(np.arange(len(rows)) * 0.29 / 168)
+    rising = Rows(rows.time, value, rows.series)
+    pipeline = build_pipeline(gas, 0.01).set_params(detector__n_estimators=10).fit(rising.take(slice(0, 30 * 24)))
+    detector = pipeline.named_steps["detector"]
+    look = pipeline.named_steps["signals"].transform(rising.take(slice(30 * 24, 37 * 24)))
+
+    careful = -detector.score_samples(look)
+    detector.ahead_ = None
+    hasty = -detector.score_samples(look)
+
+    assert (careful <= hasty).all()
+    assert (careful > detector.threshold_).mean() < 0.5 * (hasty > detector.threshold_).mean()
+
+
+@pytest.mark.parametrize(("days", "halves"), [(0.0, 0), (0.05, 2), (31, 2), (299, 2), (300, 0), (731, 0)])
+def test_halves_are_of_histories_that_have_not_shown_every_season(days: float, halves: int) -> None:
+    time = _MONDAY + np.array([0, 0.2, 0.6, 1.0]) * days * 24 * HOUR_US
+
+    found = halves_of(time.astype(np.int64))
+
+    assert len(found) == halves
+    if found:
+        assert found[0].tolist() == [True, True, False, False]
+        assert found[1].tolist() == [False, False, True, True]
 
 
 def test_missing_and_repeated_rows_are_found_by_their_times(scorer: Scorer) -> None:
