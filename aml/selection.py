@@ -29,6 +29,7 @@ from aml.detection.detector import CalibratedDetector, Forest
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.families import STEPS, steps_of
 from aml.detection.seasonal import Look, SeasonalSignals
+from aml.detection.series import Lines
 from aml.evaluator import ForestEvaluator
 from aml.forest import SEED, build_pipeline
 from aml.holdout import Ground, Injected, TooFewRowsError, hold_out
@@ -186,7 +187,7 @@ class _Contender:
     by_labels: tuple[float, float] | None = None
     seconds: float = 0.0
 
-    def see(self, look: Look, rarities: Floats, ground: Ground, budget: Budget) -> None:
+    def see(self, look: Look, rarities: Lines, ground: Ground, budget: Budget) -> None:
         """The held-out rows as they are."""
         started = time.process_time()
         self.clean, normal = self.detector.scores(look, rarities), normal_rows(ground)
@@ -197,7 +198,7 @@ class _Contender:
             self.by_labels = labelled.recall(self.clean, self.limit), labelled.average_precision(self.clean)
         self.seconds += time.process_time() - started
 
-    def find(self, look: Look, rarities: Floats, injected: Injected, seed: int) -> None:
+    def find(self, look: Look, rarities: Lines, injected: Injected, seed: int) -> None:
         """Faults of one kind: those with a score above the limit in a row whose clean score was not."""
         started = time.process_time()
         scores = self.detector.scores(look, rarities)
@@ -234,7 +235,7 @@ class _Group:
         for contender in self.contenders:
             contender.find(look, rarities, injected, seed)
 
-    def _rarities(self, look: Look) -> Floats:
+    def _rarities(self, look: Look) -> Lines:
         """What they cost is shared by all."""
         started = time.process_time()
         rarities = self.detector.rarities(look, self.forests)
@@ -260,7 +261,7 @@ def _groups(default: CalibratedDetector, candidates: Sequence[Candidate], learnt
     return groups
 
 
-def _contender(candidate: Candidate, detector: CalibratedDetector, learnt: Look, rarities: Floats) -> _Contender:
+def _contender(candidate: Candidate, detector: CalibratedDetector, learnt: Look, rarities: Lines) -> _Contender:
     own = {name: value for name, value in steps_of(candidate).items() if name not in STEPS.values()}
     return _Contender(candidate, detector.like(learnt, rarities, **own), np.zeros(0))
 

@@ -15,6 +15,7 @@ from aml.rows import Floats
 _ABOVE = np.array([channel.above for channel in (*CHANNELS, *FORESTS)], dtype=np.int8)
 _BELOW = np.array([channel.below for channel in (*CHANNELS, *FORESTS)], dtype=np.int8)
 _DIGITS = 6
+SCORE_DIGITS = 6
 _CHANGE_MOST = 1000.0
 
 
@@ -22,13 +23,13 @@ def detections(against: Against, speaker: NDArray[np.intp], score: Floats, thres
     """What is said of rows, in the order in which they were given.
 
     Args:
-        speaker: which channel says what each row is; in order of series and time, as `against`.
+        speaker: which channel says what each flagged row is; in order of series and time, as `against`.
         score: minus the decimal logarithm of the tail probability.
         threshold: a score above it is an anomaly.
         band: half the width of the range that is nothing strange, in standard deviations.
     """
     seen, rows = against.seen, against.seen.rows
-    score = np.round(score, _DIGITS)
+    score = np.round(score, SCORE_DIGITS)
     flagged = score > threshold
     centre, width = against.usual + against.week_level, band * against.unit
     known = (seen.cells.code < seen.cells.series) | (rows.at > rows.begin)

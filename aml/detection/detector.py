@@ -6,8 +6,9 @@ signals, and `CalibratedDetector` fits forests and calibration to them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.ensemble import IsolationForest
 
-from aml.detection.answers import detections
+from aml.detection.answers import SCORE_DIGITS, detections
 from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
 from aml.detection.seasonal import Look
 from aml.detection.seasonal import SeasonalSignals as SeasonalSignals  # where bundles from before look for it
+from aml.detection.series import Lines
 from aml.detection.tails import Tail
 from aml.rows import Floats
 
@@ -37,9 +39,13 @@ class Forest(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Rarity:
-    """How seldom rows are: of each channel, shape (channels, n), and together."""
+    """How seldom rows are: of each channel, and together; each of shape (n,).
 
-    channels: Floats
+    Attributes:
+        speaker: position in `channels` of the one that says what a row is; 0 of rows that are not flagged.
+    """
+
+    channels: Lines
     speaker: NDArray[np.intp]
     score: Floats
 
@@ -97,7 +103,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             self.without_.threshold_ = self.threshold_  # one for all rows, whatever is known of them
         return self
 
-    def like(self, X: Look, rarities: Floats, **others: Any) -> CalibratedDetector:
+    def like(self, X: Look, rarities: Lines, **others: Any) -> CalibratedDetector:
         """A detector with the forests and tails of this one and other `channels`, `together` or `lasting`: what `fit`
         would give of `X`, whose `rarities` are known, but for what it says of series that were not learnt from."""
         sibling = CalibratedDetector(**{**self.get_params(), **others})
@@ -106,7 +112,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         sibling.ahead_ = sibling._tail_of(X.ahead)
         return sibling
 
-    def _calibrate(self, X: Look, rarities: Floats) -> None:
+    def _calibrate(self, X: Look, rarities: Lines) -> None:
         """What comes after forests and tails."""
         clean, rarities = X.rows.clean, self._speaking(rarities)
         self.back_, self.over_ = float(np.quantile(X.signals.ordinary[clean], 1 - _BACK_SHARE)), np.inf
@@ -124,11 +130,11 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             return threshold_of(contamination)
         return self.frequency_.threshold_for(alarms_per_week)
 
-    def rarities(self, X: Look, forests: Sequence[Forest]) -> Floats:
-        """How seldom each channel is, whether it may speak or not, shape (channels, n)."""
+    def rarities(self, X: Look, forests: Sequence[Forest]) -> Lines:
+        """How seldom each channel is, whether it may speak or not."""
         return self._rarities(X, self._statistics(X, forests))
 
-    def scores(self, X: Look, rarities: Floats) -> Floats:
+    def scores(self, X: Look, rarities: Lines) -> Floats:
         """Those of `detect`, unrounded, of rows whose `rarities` are known."""
         score = np.empty(len(X.rows))
         score[X.rows.order] = self._score(X, self._news(X, self._speaking(rarities)))
@@ -139,11 +145,18 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         forests: evaluate `forests_`, in their order.
         """
         channels = self._speaking(self.rarities(X, forests))
-        # Beyond what makes an alarm alone, all are sure enough: the first of them says what it is.
+        score = self._score(X, self._news(X, channels))
+        speaker = np.zeros(len(score), dtype=np.intp)
+        flagged = np.flatnonzero(np.round(score, SCORE_DIGITS) > self.threshold_)
+        speaker[flagged] = self._speaker(np.stack([line[flagged] for line in channels]))
+        return Rarity(channels, speaker, score)
+
+    def _speaker(self, channels: Floats) -> NDArray[np.intp]:
+        """Beyond what makes an alarm alone, all are sure enough: the first of them says what it is."""
         sure = self.together_.value_at(self.threshold_) / (1.0 + self.together)
         first = np.minimum(channels, sure).argmax(axis=0)
-        speaker = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
-        return Rarity(channels, speaker, self._score(X, self._news(X, channels)))
+        speaker: NDArray[np.intp] = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
+        return speaker
 
     def detect(self, X: Look, forests: Sequence[Forest], without: Sequence[Forest] = ()) -> Detections:
         """What is said of each row, in the order of the rows that were given.
@@ -181,18 +194,20 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def predict(self, X: Look) -> NDArray[np.int64]:
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _news(self, X: Look, channels: Floats) -> Floats:
+    def _news(self, X: Look, channels: Lines) -> Floats:
         """The strongest channel and some of all, less where nothing new is said; above all others what rules found.
 
         Windows of a day remember a value that was wrong: where the values are back, they raise no alarm.
         """
-        found = _tamed(channels).max(axis=0)
+        found, some = _tamed(reduce(np.maximum, channels)), np.empty(len(X.rows))
         for channel in channels:  # one by one: the same bits for any number of rows
-            found = found + self.together * np.minimum(channel, _SUMMED_MOST)
+            np.minimum(channel, _SUMMED_MOST, out=some)
+            some *= self.together
+            found += some
         highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
         goes_on = found <= highest
         found = np.where(goes_on, self.lasting * found, found)
-        back = goes_on & (X.signals.ordinary < self.back_) & (channels[_RUNS].max(axis=0) < _RUN_LEAST)
+        back = goes_on & (X.signals.ordinary < self.back_) & (_largest(channels, _RUNS) < _RUN_LEAST)
         found = np.where(back, np.minimum(found, self.over_), found)
         ruled: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
         return ruled
@@ -226,22 +241,18 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def _plain_forests(self) -> list[Forest]:
         return [_Plain(forest) for forest in self.forests_]
 
-    def _statistics(self, X: Look, forests: Sequence[Forest]) -> Floats:
-        by_forest = [forests[0].scores(X.signals.levels), forests[1].scores(X.signals.residuals)]
-        return np.vstack([X.signals.statistics, *by_forest])
+    def _statistics(self, X: Look, forests: Sequence[Forest]) -> Lines:
+        return [*X.signals.statistics, forests[0].scores(X.signals.levels), forests[1].scores(X.signals.residuals)]
 
-    def _speaking(self, rarities: Floats) -> Floats:
+    def _speaking(self, rarities: Lines) -> Lines:
         """Nothing of the channels that may not speak."""
         if self.channels is None:
             return rarities
-        speaks = np.array([channel.name in self.channels for channel in _ALL])
-        return np.where(speaks[:, None], rarities, 0.0)
+        pairs = zip(_ALL, rarities, strict=True)
+        return [line if channel.name in self.channels else np.zeros(len(line)) for channel, line in pairs]
 
-    def _rarities(self, X: Look, statistics: Floats) -> Floats:
-        out = np.zeros(statistics.shape)
-        for number, tail in enumerate(self.tails_):
-            out[number] = tail.of(statistics[number])
-        return out
+    def _rarities(self, X: Look, statistics: Lines) -> Lines:
+        return [tail.of(line) for tail, line in zip(self.tails_, statistics, strict=True)]
 
 
 def threshold_of(contamination: float) -> float:
@@ -269,13 +280,20 @@ _SUMMED_MOST = 3.0
 _RULED_LEAST, _RULED = 2.0, 9.0
 
 
-def _ruled(channels: Floats) -> NDArray[np.bool_]:
+def _largest(channels: Lines | Floats, which: Iterable[int]) -> Floats:
+    """Of these channels, row by row."""
+    found: Floats = np.maximum.reduce([channels[number] for number in which])
+    return found
+
+
+def _ruled(channels: Lines | Floats) -> NDArray[np.bool_]:
     """Where a rule on the times speaks of what the training data hardly have."""
-    found: NDArray[np.bool_] = channels[_RULES].max(axis=0) > _RULED_LEAST
+    found: NDArray[np.bool_] = _largest(channels, _RULES) > _RULED_LEAST
     return found
 
 
 def _tamed(rarity: Floats) -> Floats:
-    beyond = np.maximum(rarity - _TAME_RARITY, 0.0)
-    tamed: Floats = np.minimum(rarity, _TAME_RARITY) + 0.5 * np.log1p(beyond)
+    tamed: Floats = np.minimum(rarity, _TAME_RARITY)
+    beyond = np.flatnonzero(rarity > _TAME_RARITY)
+    tamed[beyond] += 0.5 * np.log1p(rarity[beyond] - _TAME_RARITY)
     return tamed

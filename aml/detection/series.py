@@ -10,6 +10,7 @@ series a window holds the rows there are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,9 @@ from aml.rows import Floats, Rows, Times
 Integers = NDArray[np.int64]
 Sums = Integers
 """Running sums of `fixed` numbers, with a leading 0."""
+
+Lines = Sequence[Floats]
+"""One array for each channel, each used up before the next, while it lies in the processor's cache."""
 
 _GRID = float(1 << 24)
 BOUND = float(1 << 20)
@@ -45,7 +49,8 @@ class Ordered:
     begin: Integers
     at: Integers
     clean: NDArray[np.bool_]
-    _windows: dict[tuple[int, int], tuple[Integers, Integers, Floats]] = field(default_factory=dict)
+    _windows: dict[tuple[int, int], tuple[Integers, Integers]] = field(default_factory=dict)
+    _counts: dict[tuple[int, int], Floats] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Rows) -> Ordered:
@@ -62,25 +67,41 @@ class Ordered:
     def __len__(self) -> int:
         return len(self.at)
 
-    def window(self, width: int, skip: int = 0) -> tuple[Integers, Integers, Floats]:
-        """Where each row's window begins and ends (exclusively) in running sums, and how many rows it has."""
-        found = self._windows.get((width, skip))
-        if found is None:
-            end = np.maximum(self.at + (1 - skip), self.begin)
-            first = np.maximum(end - width, self.begin)
-            found = first, end, (end - first).astype(np.float64)
-            self._windows[width, skip] = found
-        return found
+    @property
+    def single(self) -> bool:
+        """Whether all rows are of one series: its windows are slices, which cost less than positions."""
+        return not len(self.begin) or int(self.begin[-1]) == 0
 
     def total(self, sums: Sums, width: int, skip: int = 0) -> Floats:
         """The sum over each row's window."""
-        first, end, _ = self.window(width, skip)
-        total: Floats = (sums[end] - sums[first]).astype(np.float64) * (1 / _GRID)
+        total: Floats
+        if self.single:
+            total = np.zeros(len(self))
+            there = sums[1 : max(len(self) + 1 - skip, 1)]
+            total[skip : skip + width] = there[:width]
+            total[skip + width :] = there[width:] - there[: max(len(there) - width, 0)]
+            total *= 1 / _GRID
+            return total
+        first, end = self._window(width, skip)
+        total = (sums[end] - sums[first]).astype(np.float64) * (1 / _GRID)
         return total
 
     def count(self, width: int, skip: int = 0) -> Floats:
         """How many rows each row's window has."""
-        return self.window(width, skip)[2]
+        found = self._counts.get((width, skip))
+        if found is None:
+            found = np.clip(self.at - self.begin + (1 - skip), 0, width).astype(np.float64)
+            self._counts[width, skip] = found
+        return found
+
+    def _window(self, width: int, skip: int) -> tuple[Integers, Integers]:
+        """Where each row's window begins and ends (exclusively) in running sums."""
+        found = self._windows.get((width, skip))
+        if found is None:
+            end = np.maximum(self.at + (1 - skip), self.begin)
+            found = np.maximum(end - width, self.begin), end
+            self._windows[width, skip] = found
+        return found
 
     def mean(self, sums: Sums, width: int, skip: int = 0, shrink: float = 0.0) -> Floats:
         """The mean over each row's window, drawn towards 0 as by `shrink` further rows of 0; 0 where it is empty."""
@@ -90,8 +111,8 @@ class Ordered:
         """What stood so many rows earlier, `fill` where there is no such row."""
         out = np.full(len(of), fill)
         if rows < len(of):
-            there = self.at[rows:] - rows >= self.begin[rows:]
-            out[rows:] = np.where(there, of[: len(of) - rows], fill)
+            earlier = of[: len(of) - rows]
+            out[rows:] = earlier if self.single else np.where(self.at[rows:] - rows >= self.begin[rows:], earlier, fill)
         return out
 
     def lowest(self, of: Floats, width: int) -> Floats:

@@ -9,9 +9,11 @@ between 0 and 1/2: lighter tails than the exponential are not believed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from aml.detection.places import Places
 from aml.rows import Floats
 
 _KNOTS = 48
@@ -60,18 +62,24 @@ class Tail:
 
     def of(self, values: Floats) -> Floats:
         """The rarity of each value, 0 to 300."""
-        last = len(self.knots) - 1
-        place = np.searchsorted(self.knots, values, "right") - 1
-        here = np.maximum(place, 0)
-        away = np.maximum(values - self.knots[here], 0.0)
-        found = self.rarity[here] + away * self.slopes[here]
-        found[place < 0] = 0.0
-        beyond = np.flatnonzero(place == last)
+        here = self._places.of(values)
+        found = values - self.knots[here]
+        np.maximum(found, 0.0, out=found)
+        beyond = np.flatnonzero(values > self.knots[-1])
+        away = found[beyond]
+        found *= self.slopes[here]
+        found += self.rarity[here]
+        if self.rarity[0] > 0:
+            found[values < self.knots[0]] = 0.0
         if len(beyond):
-            excess = away[beyond] / self.scale
+            excess = away / self.scale
             grown = np.log1p(excess * self.shape) / self.shape if self.shape > 0 else excess
-            found[beyond] = np.minimum(found[beyond] + grown / np.log(10.0), _RARITY_MOST)
+            found[beyond] = np.minimum(self.rarity[-1] + grown / np.log(10.0), _RARITY_MOST)
         return found
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.knots)
 
     def value_at(self, rarity: float) -> float:
         """The least value that is so seldom: the inverse of `of`."""
