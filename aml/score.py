@@ -19,7 +19,8 @@ _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
 
-from aml.bundle import find_bundle, open_bundle  # noqa: E402 - after sys.path is as it must be
+from aml.allocation import keep_memory  # noqa: E402 - after sys.path is as it must be
+from aml.bundle import find_bundle, open_bundle  # noqa: E402 - likewise
 from aml.opening import AnyService, service_of  # noqa: E402 - likewise
 
 _log = logging.getLogger("dropscore.score")
@@ -28,6 +29,7 @@ _in_service: list[AnyService] = []
 
 def init() -> None:
     """Open the bundle below AZUREML_MODEL_DIR; a bundle that cannot be served fails the start of the deployment."""
+    keep_memory()
     bundle = open_bundle(find_bundle(Path(os.environ["AZUREML_MODEL_DIR"])))
     name = os.environ.get("DROPSCORE_MODEL_NAME", "")
     version = os.environ.get("DROPSCORE_MODEL_VERSION", "")
