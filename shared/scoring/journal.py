@@ -127,6 +127,9 @@ def _encode(answers: list[pa.Table], about: dict[str, Any]) -> bytes:
 
 def _one_batch(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
     """The table as exactly one batch, even where it holds no row: the batches are counted."""
+    if table.num_rows:
+        (batch,) = table.combine_chunks().to_batches()  # copies nothing of what is in one piece
+        return batch.replace_schema_metadata(schema.metadata)
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=schema)
 
 

@@ -102,4 +102,6 @@ def by_series(rows: pa.Table, contract: DatasetContract) -> dict[str | None, pa.
 
 
 def _batch(rows: pa.Table) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in rows.columns], schema=rows.schema)
+    """At least one row; of rows in one piece nothing is copied, as `ChunkedArray.combine_chunks` would."""
+    (batch,) = rows.combine_chunks().to_batches()
+    return batch

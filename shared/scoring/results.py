@@ -28,8 +28,8 @@ class ResultWriter:
     """Writes a result blob block by block; nothing is visible before `commit`, and nothing is undone that another
     instance wrote since this writer was made.
 
-    A block is named after its place, the key and its bytes: blocks of equal name are equal, whoever staged them, so
-    that what an earlier attempt left is used, and attempts that overlap do not disturb each other.
+    A block is named after its place, the key and all bytes up to its end: blocks of equal name are equal, whoever
+    staged them, so that what an earlier attempt left is used, and attempts that overlap do not disturb each other.
 
     Args:
         key: what the bytes follow from, as hex digits (see `fingerprint`).
@@ -63,7 +63,7 @@ class ResultWriter:
 
     def _stage(self, data: bytes) -> None:
         self._digest.update(data)
-        block = f"{len(self._blocks):06d}-{self._key[:16]}-{hashlib.sha256(data).hexdigest()[:24]}"
+        block = f"{len(self._blocks):06d}-{self._key[:16]}-{self._digest.hexdigest()[:24]}"
         if block not in self._left.staged and block not in self._left.committed:
             self._blobs.stage(RESULTS, self.name, block, data)
         self._blocks.append(block)

@@ -211,7 +211,7 @@ class Scorer:
                 context = tail(pa.concat_tables([context, part.accepted(piece)]), self._contract)
             take = self._size.rows
         refused = {row: why for part in parts for row, why in part.refused.items()}
-        return Scored(pa.concat_tables([part.predictions for part in parts]), refused)
+        return Scored(pa.concat_tables([part.predictions for part in parts[1:] or parts]), refused)
 
     def _cut(self, piece: pa.Table, context: pa.Table) -> tuple[pa.Table, pa.Table]:
         """As many of these rows as have room in a request beside their context, and that context: fewer rows may be

@@ -57,7 +57,7 @@ class Counts:
 
     def add(self, chunk: ScoredChunk) -> None:
         """Takes one chunk into account."""
-        errors = sum(1 for error in chunk.errors if error)
+        errors = len(chunk.errors) - chunk.errors.count("")
         self.errors += errors
         self.scored += len(chunk.cells) - errors
         self.rejected += len(chunk.rejects)
@@ -230,9 +230,10 @@ class TableScoring:
 
 def _joined(chunk: Chunk, scored: Scored, shown: tuple[str, ...]) -> ScoredChunk:
     """The chunk's rows with the predictions of those among them that could be asked about."""
-    positions = np.cumsum(chunk.usable) - 1
-    indices = pa.array(positions, pa.int64(), mask=~chunk.usable)
-    predictions = scored.predictions.take(indices) if len(chunk.cells) else scored.predictions
+    predictions = scored.predictions
+    if not chunk.usable.all():
+        positions = np.cumsum(chunk.usable) - 1
+        predictions = predictions.take(pa.array(positions, pa.int64(), mask=~chunk.usable))
     errors = list(chunk.errors)
     rows = np.flatnonzero(chunk.usable)
     for row, why in {**_unanswered(scored.predictions), **scored.refused}.items():

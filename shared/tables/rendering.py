@@ -61,9 +61,9 @@ def render_scored(cells: Cells | Sequence[Sequence[str]], columns: Sequence[Any]
     rows = cells if isinstance(cells, Cells) else Cells([TextRows(list(map(list, cells)))])
     if not len(rows):
         return b""  # of no rows Arrow makes a buffer of a few bytes
-    fields = [_written(column, len(rows)) for column in columns]
-    fields[-1] = pc.binary_join_element_wise(fields[-1], "\n", "")
-    lines = pc.binary_join_element_wise(rows.written(), *fields, DELIMITER)
+    *fields, last = [_written(column, len(rows)) for column in columns]
+    last = "\n" if _empty(last) else pc.binary_join_element_wise(last, "\n", "")
+    lines = pc.binary_join_element_wise(rows.written(), *fields, last, DELIMITER)
     _, _, data = lines.buffers()
     return b"" if data is None else bytes(data.to_pybytes())
 
@@ -73,7 +73,14 @@ def _written(column: Any, size: int) -> Any:
         raise ValueError(f"a column of {len(column)} fields for {size} rows")
     if isinstance(column, pa.Array):
         return quoted_column(column)
-    return pa.array(list(map(quoted, column)) if any(column) else column, pa.string())
+    if column.count("") == size:
+        return pa.StringArray.from_buffers(size, pa.py_buffer(bytes(4 * size + 4)), pa.py_buffer(b""))
+    return pa.array(list(map(quoted, column)), pa.string())
+
+
+def _empty(column: Any) -> bool:
+    """Whether there is no text in it, as in `error` more often than not."""
+    return int(pc.sum(pc.binary_length(column)).as_py()) == 0
 
 
 def scored_header(header: Sequence[str], prediction_names: Sequence[str]) -> list[str]:
