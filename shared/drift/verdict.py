@@ -73,10 +73,14 @@ def _classes(known: Mapping[str, int], seen: Mapping[str, int], rules: DriftRule
 
 
 def of_values(drift: Mapping[str, Any]) -> Verdict:
-    """The verdict on values and score alone: missing data are mended at their source, not by training."""
+    """The verdict on values and score alone: missing data are mended at their source, not by training.
+
+    Where very many rows cannot be used, the score says nothing of the values: a detector finds the gaps strange.
+    """
     columns = [each["verdict"] for each in drift.get("columns", {}).values()]
     classes = [each["verdict"] for each in drift.get("classes", {}).values()]
-    return worst([*columns, *classes, *([drift["score"]["verdict"]] if "score" in drift else [])])
+    gaps = drift.get("unusable", {}).get("verdict") == "severe"
+    return worst([*columns, *classes, *([drift["score"]["verdict"]] if "score" in drift and not gaps else [])])
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
