@@ -19,6 +19,15 @@ def contract_of(dataset: str) -> DatasetContract:
         raise InvalidInputError(error.code, error.message) from error
 
 
+def is_unsound(dataset: str) -> bool:
+    """Whether the dataset is declared by a contract that cannot be used until somebody mends it."""
+    try:
+        load_contract(dataset)
+    except ContractError as error:
+        return error.code == "invalid_contract"
+    return False
+
+
 def sound_names() -> Iterator[str]:
     """The datasets whose contracts can be used: what is wrong with one is no reason to leave the others alone."""
     for name in contract_names():

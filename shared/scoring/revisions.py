@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from aml.contract import DatasetContract, contract_names, load_contract
+from shared.contracts import is_unsound
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.naming import STATE
 from shared.runs import Held, Run, RunStore
@@ -119,7 +120,7 @@ class Revisions:
         All are read before the history is looked at: one that is set anew later is not removed by what was found now.
         """
         read = [each for each in map(self._read, names) if each is not None]
-        due = [each for each in read if self._is_due(each.held)]
+        due = [each for each in read if self._is_due(each.held) and not is_unsound(each.dataset)]
         stale: set[str] = set()
         for dataset in {each.dataset for each in due if each.held is not None and each.dataset in contract_names()}:
             completed = [each for each in due if each.dataset == dataset and each.is_completed]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from aml.contract import load_contract, loading
 from shared.api import records
+from shared.naming import STATE
 from tests.functional.retraining.world import World, dataset
 from tests.functional.scoring.world import World as ScoringWorld
+from tests.functional.scoring.world import hourly, table
 
 
 @pytest.fixture
@@ -56,3 +59,21 @@ def test_a_file_of_it_fails_with_what_is_wrong(world: ScoringWorld) -> None:
     assert run.state == "failed"
     assert run.error is not None
     assert (run.error.code, "perhaps unit is meant" in run.error.message) == ("invalid_contract", True)
+
+
+def test_revisions_wait_until_it_is_mended_and_the_timer_goes_on(folder: Path, world: ScoringWorld) -> None:
+    later = world.score("gas/1.csv", table(hourly(24, start=24)))
+    world.score("gas/0.csv", table(hourly(24)))
+    world.work()
+    world.score("gas/0.csv", table(hourly(24, seed=6)))  # so soon after its first revision its second one waits
+    sound = (folder / "gas.yml").read_text(encoding="utf-8")
+
+    (folder / "gas.yml").write_text("name: gas\n", encoding="utf-8")
+    load_contract.cache_clear()
+    world.tick(timedelta(minutes=10))
+    assert any(name.startswith("revisit/") for name in world.blobs.names(STATE))
+
+    (folder / "gas.yml").write_text(sound, encoding="utf-8")
+    load_contract.cache_clear()
+    world.tick(timedelta(minutes=10))
+    assert world.record(later).revision == 2
