@@ -24,7 +24,7 @@ def train(app: App, dataset: str, request: Request) -> Reply:
     blob = blob_of(app, DATASETS, dataset, body["blob"]) if "blob" in body else _latest(app, contract)
     parameters: dict[str, Any] = {}
     if "contamination" in body:
-        parameters["contamination"] = _contamination(body["contamination"])
+        parameters["contamination"] = _contamination(contract, body["contamination"])
     parameters |= _force(body, request)
     held, _ = app.retraining.receive(blob, manual=True, parameters=parameters)
     app.desk.ask(held.run)
@@ -56,7 +56,9 @@ def activate(app: App, dataset: str, version: str) -> Reply:
     return accepted(held.run)
 
 
-def _contamination(value: object) -> float:
+def _contamination(contract: DatasetContract, value: object) -> float:
+    if contract.contamination is None:
+        raise InvalidInputError("bad_contamination", f"The rows of {contract.name} are classified; none is anomalous.")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 0.5:
         raise InvalidInputError("bad_contamination", f"contamination is a number above 0 and up to 0.5, not {value}.")
     return float(value)

@@ -54,7 +54,8 @@ def own_changes(job: TrainingJob, folder: str, code: str) -> list[dict[str, Any]
         return [{"trial.code": code}, {"outputs.model.path": f"{folder}/{TRIALS}/${{{{name}}}}"}, *_sweep(job)]
     return [
         {"code": code},
-        {"inputs.version": job.version} if job.contamination is None else {"inputs.contamination": job.contamination},
+        {"inputs.version": job.version},
+        *([] if job.contamination is None else [{"inputs.contamination": job.contamination}]),
         {"outputs.model.path": f"{folder}/{output_of(job.name)}"},
     ]
 

@@ -73,3 +73,11 @@ def test_a_bad_request_to_train_is_a_problem(doors: Doors, body: Any, status: in
     doors.call("POST", "datasets/gas/train", body).problem(status, code)
 
     assert doors.world.queue.messages == []
+
+
+def test_a_classification_has_no_contamination(doors: Doors) -> None:
+    doors.world.blobs.put(DATASETS, "penguins/x.csv", b"x")
+
+    doors.call("POST", "datasets/penguins/train", {"contamination": 0.1}).problem(400, "bad_contamination")
+
+    assert doors.world.queue.messages == []

@@ -33,7 +33,8 @@ def changes(**tuning: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("tuning", [{}, {"method": "random", "space": SPACE}], ids=["none", "random"])
 def test_what_the_job_finds_out_itself_is_a_plain_job(tuning: dict[str, Any]) -> None:
     assert file_of(job(**tuning)) == "train.yml"
-    assert changes(**tuning) == {"code": "/code", "inputs.contamination": 0.01, "outputs.model.path": "D/jobs/gas-1"}
+    said = {"inputs.version": 1, "inputs.contamination": 0.01}
+    assert changes(**tuning) == {"code": "/code", **said, "outputs.model.path": "D/jobs/gas-1"}
 
 
 def test_automl_is_refused_before_anything_is_submitted() -> None:
