@@ -20,6 +20,7 @@ from shared.naming import RESULTS, Drop, place
 from shared.retraining.workspace import Workspace
 from shared.runs import Run, RunStore
 from shared.storage import BlobStore
+from shared.tables.csvrows import MAX_FIELD
 
 _ENDINGS = ("_scored.csv", "_rejected.csv", "_report.html", "_manifest.json", ".csv", "")
 
@@ -171,6 +172,7 @@ class Lineage:
         scored = about["outputs"][0]
         container, _, name = scored["blob"].partition("/")
         pieces = io.BufferedReader(_Pieces(self.blobs.pieces(container, name, scored["etag"])))
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
         reader = csv.reader(io.TextIOWrapper(pieces, "utf-8", newline=""), delimiter=";")
         header = next(reader, [])
         before = reader.line_num

@@ -20,6 +20,8 @@ from shared.tables.model import Block, Reject, TableError
 
 MAX_LINE = 1 << 24
 """Characters that one line may have."""
+MAX_FIELD = 4 * MAX_LINE
+"""Characters of a field that the csv module is to take, whose own limit (131072) is far below."""
 MAX_RECORD = 1 << 22
 """Characters after which a quoted field that has not closed is taken to be a mistake."""
 
@@ -71,8 +73,8 @@ class Splitter:
         self._line = line  # number of the next physical line
         self._carry: list[str] = []  # lines of a record that is still open
         self._alone = 0  # lines before this one are read one by one, see _broken
-        # The module's limit (131072) is far below the fields we take; whole_lines and MAX_RECORD bound them for us.
-        csv.field_size_limit(max(csv.field_size_limit(), 4 * MAX_LINE))
+        # whole_lines and MAX_RECORD bound the fields for us
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
 
     @property
     def next_line(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import timedelta
 from typing import Any
 
@@ -92,6 +93,13 @@ def test_a_line_inside_quotes_belongs_to_its_row(doors: Doors, world: World) -> 
     lines = [ask(doors, f"result=notes&line={line}")["row"]["values"] for line in (2, 3, 4)]
     assert lines[0] == lines[1] != lines[2]
     assert lines[0]["Medidor"] == "one\ntwo"
+
+
+def test_a_field_of_any_length_is_read(doors: Doors, world: World) -> None:
+    world.score("gas/notes.csv", table([(time, volume, "x" * 200_000) for time, volume in hourly(3)]))
+    csv.field_size_limit(131_072)  # the module's own, as in a process that has read no file yet
+
+    assert ask(doors, "result=notes&line=3")["row"]["values"]["Medidor"] == "x" * 200_000
 
 
 def test_a_dataset_leads_to_the_files_that_its_model_scored(doors: Doors, world: World) -> None:
