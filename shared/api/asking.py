@@ -22,6 +22,9 @@ _FILE_NAMES = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "request.xlsx",
     "application/vnd.apache.parquet": "request.parquet",
 }
+_DIGITS, _SHOWN = 18, 60
+_OF_HALVES = (b"\\u", b"\xed", b"\0")
+"""In a body with half of a surrogate pair there is one of these: an escape, its bytes in UTF-8, or UTF-16 and -32."""
 
 
 def require_small(app: App, dataset: str, request: Request) -> None:
@@ -55,9 +58,13 @@ def choice_of(request: Request, body: Mapping[str, Any] | None = None) -> str | 
 
 
 def json_value(body: bytes) -> Any:
-    """The body's JSON (``bad_json``)."""
+    """The body's JSON (``bad_json``); halves of characters, which nobody could write down again, are U+FFFD."""
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        if not any(sign in body for sign in _OF_HALVES):
+            return value
+        written = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return json.loads(written.decode("utf-16", "replace"))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError("bad_json", f"The body is not JSON: {error}.") from error
 
@@ -78,6 +85,14 @@ def records_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             "bad_json", 'The body must hold "data", a list of records, "series", one of points, or "blob", a name.'
         )
     return data
+
+
+def number_of(text: str, name: str, most: int) -> int:
+    """A whole number from 1 to `most` in a URL; the code of the error is ``bad_`` and its name."""
+    # A number of thousands of digits is none that Python reads.
+    if not text.isdecimal() or len(text) > _DIGITS or not 1 <= int(text) <= most:
+        raise InvalidInputError(f"bad_{name}", f"{name} is a number from 1 to {most}, not {text[:_SHOWN]!r}.")
+    return int(text)
 
 
 def blob_of(app: App, container: str, dataset: str, name: object) -> BlobInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aml.contract import DatasetContract
-from shared.api.asking import contract_of
+from shared.api.asking import contract_of, number_of
 from shared.api.replies import Reply, Request, as_json
 from shared.composition import App
 from shared.errors import InvalidInputError
@@ -11,6 +11,7 @@ from shared.lineage import Lineage
 
 _QUESTIONS = ("result", "blob", "asset", "model")
 _LINKS_AT_MOST = 1000
+_LINES_AT_MOST = 10**12
 
 
 def lineage(app: App, dataset: str, request: Request) -> Reply:
@@ -20,7 +21,7 @@ def lineage(app: App, dataset: str, request: Request) -> Reply:
     if len(asked) != 1:
         raise InvalidInputError("bad_question", f"Ask by one of {', '.join(_QUESTIONS)}, as in ?result=november.csv.")
     (question, name), links = *asked.items(), _lineage(app, contract, request)
-    line = _number(request.query["line"], "line") if "line" in request.query else None
+    line = number_of(request.query["line"], "line", _LINES_AT_MOST) if "line" in request.query else None
     if line is not None and question != "result":
         raise InvalidInputError("bad_question", "A line is one of a scored file: ask by result.")
     if question == "result":
@@ -31,14 +32,6 @@ def lineage(app: App, dataset: str, request: Request) -> Reply:
 
 
 def _lineage(app: App, contract: DatasetContract, request: Request) -> Lineage:
-    limit = _number(request.query.get("limit", "50"), "limit")
-    if limit > _LINKS_AT_MOST:
-        raise InvalidInputError("bad_limit", f"limit is a number from 1 to {_LINKS_AT_MOST}, not '{limit}'.")
+    limit = number_of(request.query.get("limit", "50"), "limit", _LINKS_AT_MOST)
     workspace = app.workspace if app.settings.workspace_configured else None
     return Lineage(app.blobs, app.runs, app.live, workspace, contract, limit)
-
-
-def _number(text: str, name: str) -> int:
-    if not text.isdecimal() or not 0 < len(text) <= 12 or int(text) < 1:
-        raise InvalidInputError(f"bad_{name}", f"{name} is a number from 1 on, not '{text}'.")
-    return int(text)

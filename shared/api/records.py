@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aml.contract import contract_names
-from shared.api.asking import contract_of
+from shared.api.asking import contract_of, number_of
 from shared.api.replies import Reply, Request, as_json, shown
 from shared.composition import App
 from shared.errors import InvalidInputError
@@ -19,9 +19,7 @@ _STATES = SCORING_STATES | set(State)
 def runs(app: App, request: Request) -> Reply:
     """Run records, newest first."""
     query = request.query
-    limit = query.get("limit", "50")
-    if not limit.isdecimal() or not 1 <= int(limit) <= _RUNS_AT_MOST:
-        raise InvalidInputError("bad_limit", f"limit is a number from 1 to {_RUNS_AT_MOST}, not '{limit}'.")
+    limit = number_of(query.get("limit", "50"), "limit", _RUNS_AT_MOST)
     if query.get("kind") not in (None, "", "train", "score"):
         raise InvalidInputError("bad_kind", f"kind is train or score, not '{query['kind']}'.")
     if not query.get("dataset", "").isprintable():
@@ -30,7 +28,7 @@ def runs(app: App, request: Request) -> Reply:
     if states and set(states) - _STATES:
         raise InvalidInputError("bad_state", f"state is one or more of {', '.join(sorted(_STATES))}.")
     found = app.runs.search(
-        dataset=query.get("dataset") or None, kind=query.get("kind") or None, states=states, limit=int(limit)
+        dataset=query.get("dataset") or None, kind=query.get("kind") or None, states=states, limit=limit
     )
     return as_json(200, {"runs": [shown(held.run) for held in found]})
 

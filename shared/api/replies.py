@@ -66,8 +66,13 @@ class Reply:
 
 
 def as_json(status: int, body: object) -> Reply:
-    """A JSON reply."""
-    return Reply(status, json.dumps(body, ensure_ascii=False, default=str).encode())
+    """A JSON reply; of numbers that JSON does not have, which a client may have sent to be answered, it says null."""
+    try:
+        text = json.dumps(body, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        finite = json.loads(json.dumps(body, default=str), parse_constant=lambda _: None)
+        text = json.dumps(finite, ensure_ascii=False)
+    return Reply(status, text.encode())
 
 
 def problem(error: DropscoreError) -> Reply:

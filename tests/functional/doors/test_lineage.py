@@ -183,6 +183,7 @@ REFUSED = [
     ("blob=a.csv&line=2", 400, "bad_question"),
     ("result=november&line=0", 400, "bad_line"),
     ("result=november&line=x", 400, "bad_line"),
+    ("result=november&line=" + "9" * 5000, 400, "bad_line"),
     ("result=november&limit=0", 400, "bad_limit"),
     ("result=november&limit=1001", 400, "bad_limit"),
     ("result=december", 404, "no_result"),

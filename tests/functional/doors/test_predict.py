@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -107,6 +108,21 @@ def test_an_empty_field_is_filled_in_and_said(doors: Doors) -> None:
     assert body["input_features"] == row
     (warning,) = body["warnings"]
     assert "bill_length_mm" in warning
+
+
+@pytest.mark.parametrize("route", ["predict", "predict/batch", "score"])
+def test_what_json_cannot_say_is_answered_in_json(doors: Doors, route: str) -> None:
+    row = json.dumps({**ROW, "bill_length_mm": float("nan"), "sex": None})[:-1] + r', "note": "a\ud800b"}'
+    body = {"predict": row, "predict/batch": f"[{row}]", "score": f'{{"data": [{row}]}}'}[route]
+
+    answer = doors.call("POST", f"datasets/penguins/{route}", body.encode())
+
+    assert answer.status == 200
+    (given,) = {"predict/batch": answer.json.get("predictions"), "score": answer.json.get("preview")}.get(
+        route, [answer.json]
+    )
+    given = given.get("input_features", given)
+    assert (given["bill_length_mm"], given["note"]) == (None, "a\ufffdb")
 
 
 def test_an_endpoint_that_takes_json_alone_is_told_the_choice_as_well(
