@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from shared.api.asking import choice_of, contract_of, json_value, require_small, table_of
@@ -33,19 +34,21 @@ def validate(app: App, dataset: str, request: Request) -> Reply:
     warnings: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     for chunk in read(source, found, contract, rows_per_chunk=_CHUNK_ROWS):
-        for at, error in enumerate(chunk.errors, start=chunk.first_row + 1):
-            if error:
-                faults.append({"row": at, "error": error})
-        for at, told in sorted(chunk.warnings.items()):
-            warnings += [{"row": chunk.first_row + at + 1, "warning": words} for words in told]
-        rejected += [{"line": each.line, "reason": each.reason} for each in chunk.rejects]
+        first = chunk.first_row + 1
+        wrong_rows = ({"row": first + at, "error": error} for at, error in enumerate(chunk.errors) if error)
+        odd_rows = (
+            {"row": first + at, "warning": words} for at, told in sorted(chunk.warnings.items()) for words in told
+        )
+        faults += islice(wrong_rows, _TOLD - len(faults))
+        warnings += islice(odd_rows, _TOLD - len(warnings))
+        rejected += ({"line": each.line, "reason": each.reason} for each in chunk.rejects[: _TOLD - len(rejected)])
     summary = {
         "valid": found.unusable == found.rejected == 0,
         "rows": found.rows,
         "usable": found.rows - found.unusable,
-        "faults": faults[:_TOLD],
-        "warnings": warnings[:_TOLD],
-        "rejected": rejected[:_TOLD],
+        "faults": faults,
+        "warnings": warnings,
+        "rejected": rejected,
         "error": None,
     }
     return as_json(200, summary)

@@ -188,7 +188,8 @@ def _add_bounds(rows: TypedRows, column: Column, values: NDArray[np.float64], sh
 def _add_text(rows: TypedRows, text: TextColumn) -> None:
     column = text.column
     coded = text.texts.dictionary_encode()
-    stripped = [_as_declared(value.strip(), column) for value in coded.dictionary.to_pylist()]
+    declared = {normalise(category): category for category in column.categories}
+    stripped = [_as_declared(value.strip(), column, declared) for value in coded.dictionary.to_pylist()]
     codes = coded.indices.to_numpy()
     blank = np.array([not value for value in stripped], np.bool_)
     bad = np.flatnonzero(blank[codes]).tolist() if blank.any() else []
@@ -208,14 +209,15 @@ def _add_text(rows: TypedRows, text: TextColumn) -> None:
             _object(rows, at, problem, column, "wrong_length")
 
 
-def _as_declared(value: str, column: Column) -> str:
-    """A text as its column declares it: a category in whatever case, and nothing where somebody wrote so."""
-    if value in column.categories:
-        return value
-    if column.categories and (plain := normalise(value)):
-        for category in column.categories:
-            if normalise(category) == plain:
-                return category
+def _as_declared(value: str, column: Column, declared: Mapping[str, str]) -> str:
+    """A text as its column declares it: a category in whatever case, and nothing where somebody wrote so.
+
+    Args:
+        declared: the column's categories by their normalised texts, of which no two are the same.
+    """
+    plain = normalise(value) if declared else ""
+    if plain and plain in declared:
+        return declared[plain]
     return "" if column.impute is not None and value.casefold() in _NOTHING else value
 
 
