@@ -40,9 +40,13 @@ class Texts:
         return taken
 
     def counts(self) -> dict[str, int]:
-        """Rows of every text that there is, by text."""
+        """Rows of every text that there is, by text, which may stand in `values` more than once."""
         there = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values))
-        return {value: int(count) for value, count in zip(self.values, there, strict=True) if count}
+        found: dict[str, int] = {}
+        for value, count in zip(self.values, there.tolist(), strict=True):
+            if count:
+                found[value] = found.get(value, 0) + count
+        return found
 
 
 @dataclass(frozen=True, eq=False)

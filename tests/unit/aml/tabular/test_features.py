@@ -62,6 +62,14 @@ def test_rare_categories_are_one_and_so_is_what_was_never_seen() -> None:
     assert _dense(features, _texts(["once", "never", "often"])).tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
 
 
+def test_the_commonest_category_is_not_rare_because_few_fields_are_filled_in_with_it() -> None:
+    features = TableFeatures((Feature("x", "x", text=True, encode="one_hot", impute="mode", rare=0.05),))
+    features.fit(_texts(["often"] * 60 + ["also"] * 38 + [None, "once"]), _TWO)
+
+    assert features.get_feature_names_out().tolist() == [f"x_{RARE}", "x_also", "x_often"]
+    assert _dense(features, _texts([None, "once"])).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
 def test_a_category_of_just_the_share_is_not_rare() -> None:
     features = TableFeatures((Feature("x", "x", text=True, encode="one_hot", rare=0.05),))
     features.fit(_texts(["often"] * 95 + ["enough"] * 5), _TWO)
