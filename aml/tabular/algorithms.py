@@ -68,9 +68,9 @@ def estimator(algorithm: str, parameters: Settings, seed: int) -> Any:
     if algorithm == "random_forest":
         return RandomForestClassifier(random_state=seed, **settings)
     if algorithm == "svm":
-        # Distances become probabilities by Platt's sigmoid, fitted out of fold.
+        # Distances become probabilities by Platt's sigmoid, fitted out of fold; each fold must have all the distances.
         machine = SVC(random_state=seed, **settings)
-        return CalibratedClassifierCV(machine, cv=Folds(_CALIBRATION_FOLDS, seed), ensemble=False)
+        return CalibratedClassifierCV(machine, cv=Folds(_CALIBRATION_FOLDS, seed, every=True), ensemble=False)
     if algorithm == "decision_tree":
         return DecisionTreeClassifier(random_state=seed, **settings)
     if algorithm == "lda":

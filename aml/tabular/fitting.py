@@ -26,7 +26,6 @@ Classes = NDArray[Any]
 _EXPECTED = (
     ("Only one sample available", UserWarning),
     ("Variables are collinear", UserWarning),
-    ("Number of classes in training fold", RuntimeWarning),
     ("", ConvergenceWarning),
 )
 

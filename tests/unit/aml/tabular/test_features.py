@@ -144,3 +144,13 @@ def test_folds_bear_classes_that_are_rarer_than_they_are_many() -> None:
     assert all((classes[outer] == "a").sum() == 4 for _, outer in folds)
     assert any("c" not in classes[inner] for inner, _ in folds)
     assert len(list(Folds(5, 1).split(None, np.array(["a", "b", "c"])))) == 3
+
+
+def test_folds_may_be_fitted_on_every_class() -> None:
+    classes = np.array(["a"] * 20 + ["b"] * 3 + ["c"])
+
+    plain, every = (list(Folds(5, 1, every=each).split(None, classes)) for each in (False, True))
+
+    assert [outer.tolist() for _, outer in every] == [outer.tolist() for _, outer in plain]
+    assert all(set(classes[inner]) == {"a", "b", "c"} for inner, _ in every)
+    assert sum(len(inner) for inner, _ in every) == sum(len(inner) for inner, _ in plain) + 1

@@ -116,6 +116,21 @@ def test_a_class_of_one_row_is_fitted_on_and_a_fold_does_without_it(tmp_path: Pa
     assert metrics["rows_holdout"] == 30
 
 
+def test_every_algorithm_bears_a_class_of_one_row_beside_two_others(tmp_path: Path) -> None:
+    models = [
+        {"name": model.name, "algorithm": model.algorithm, "parameters": model.parameters}
+        for model in contract_of().models
+    ]
+    data = birds(61, classes=("crane", "heron"))
+    lonely = data.slice(0, 1).set_column(6, "species", pa.array(["ibis"]))
+
+    metrics = _trained(tmp_path, _contract(*models), pa.concat_tables([data, lonely]))
+
+    pipelines = open_bundle(find_bundle(tmp_path)).pipeline
+    assert metrics["rows_by_class"]["ibis"] == 1
+    assert all(pipelines.classes(name).tolist() == ["crane", "heron", "ibis"] for name in pipelines)
+
+
 def test_every_algorithm_bears_a_class_of_two_rows(tmp_path: Path) -> None:
     models = [
         {"name": model.name, "algorithm": model.algorithm, "parameters": model.parameters}
