@@ -105,7 +105,7 @@ class SeriesPipeline(Pipeline):  # type: ignore[misc] # scikit-learn has no type
         super().fit(X if not self.others_ else X.take(np.flatnonzero(to == 0)), y, **params)
         for other in self.others_:
             # one threshold for all; by a share of rows it is the same, and by alarms a week that of most rows
-            other.named_steps["detector"].threshold_ = self.named_steps["detector"].threshold_
+            other.named_steps["detector"].warn_above(self.named_steps["detector"].threshold_)
         return self
 
     def score_samples(self, X: Rows) -> Floats:

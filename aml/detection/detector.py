@@ -100,8 +100,14 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.without_: CalibratedDetector | None = None
         if X.without is not None:
             self.without_ = CalibratedDetector(**self.get_params()).fit(X.without)
-            self.without_.threshold_ = self.threshold_  # one for all rows, whatever is known of them
+            self.warn_above(self.threshold_)
         return self
+
+    def warn_above(self, threshold: float) -> None:
+        """Set the threshold: one for all rows, whatever is known of them."""
+        self.threshold_ = threshold
+        if self.without_ is not None:
+            self.without_.warn_above(threshold)
 
     def like(self, X: Look, rarities: Lines, **others: Any) -> CalibratedDetector:
         """A detector with the forests and tails of this one and other `channels`, `together` or `lasting`: what `fit`

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 
-from aml.contract import Candidate, DatasetContract
+from aml.contract import Alarms, Candidate, DatasetContract
 from aml.detection.calendar import Calendar
 from aml.detection.findings import Detections
 from aml.evaluation import evaluate
@@ -67,6 +67,19 @@ def test_each_interval_is_learnt_as_if_it_were_alone(gas: DatasetContract, mixed
     np.testing.assert_array_equal(-mixed.score_samples(BOTH), whole.score)
     np.testing.assert_array_equal(mixed.predict(BOTH) == -1, whole.anomaly)
     assert np.unique(np.asarray(scorer.intervals(BOTH))[: len(DAILY)]).tolist() == [DAY_US]
+
+
+def test_one_threshold_holds_whatever_is_known_of_the_rows(gas: DatasetContract) -> None:
+    cold = np.random.default_rng(8).normal(size=(len(BOTH), 1))
+    rows = Rows(BOTH.time, BOTH.value, BOTH.series, BOTH.names, cold)
+    alarmed = gas.model_copy(update={"alarms": Alarms(per_week=2), "context_rows": 200})
+    pipeline = build_pipeline(alarmed, 0.01).set_params(detector__n_estimators=8).fit(rows)
+
+    found = Scorer(pipeline).detect(BOTH)  # of which nothing else is known
+
+    assert pipeline.others_[0].named_steps["detector"].without_ is not None
+    np.testing.assert_array_equal(found.anomaly, pipeline.predict(BOTH) == -1)
+    np.testing.assert_array_equal(found.anomaly, found.score > Scorer(pipeline).threshold)
 
 
 def test_series_of_one_interval_have_one_model(gas: DatasetContract) -> None:
