@@ -133,9 +133,13 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
         return Look(rows, self.plan_, signals(against), against, (), known, without)
 
     def _felt(self, rows: Ordered, X: Rows) -> tuple[list[Floats], NDArray[np.bool_]]:
-        """The numbers from outside, and for which rows they are there."""
-        columns = 1 if self.response_ is None else len(self.response_.knots)
-        outside = np.full((len(X), columns), np.nan) if X.outside is None else X.outside[rows.order]
+        """The numbers from outside, and for which rows they are there: for none where there are others than were
+        learnt from, as in rows that were held out under another contract."""
+        columns = None if self.response_ is None else len(self.response_.knots)
+        if X.outside is None or columns not in (None, X.outside.shape[1]):
+            outside = np.full((len(X), columns or 1), np.nan)
+        else:
+            outside = X.outside[rows.order]
         feels = felt(rows, outside, self.plan_)
         return feels, known_rows(rows, outside, feels, self.plan_)
 

@@ -105,6 +105,14 @@ def test_without_the_temperature_it_is_the_model_without(pipeline: Pipeline, bli
     np.testing.assert_array_equal(pipeline.score_samples(without(later)), blind.score_samples(plain))
 
 
+def test_numbers_that_were_not_learnt_from_say_nothing(pipeline: Pipeline, later: Rows) -> None:
+    """As of rows that were held out when the contract named others."""
+    assert later.outside is not None
+    more = Rows(later.time, later.value, later.series, later.names, np.hstack([later.outside, later.outside]))
+
+    assert same(Scorer(pipeline).detect(more), Scorer(pipeline).detect(without(later)))
+
+
 def test_rows_after_an_outage_of_the_thermometer_are_judged_without_it(
     pipeline: Pipeline, blind: Pipeline, later: Rows
 ) -> None:
