@@ -66,7 +66,8 @@ class ForestEvaluator:
 
     def scores(self, features: NDArray[np.float32]) -> Floats:
         """How strange each row is: minus `score_samples`, between 0 and 1, higher is stranger; shape (n,)."""
-        # The trees have at least two rows each (training refuses less), so the denominator is not 0.
+        if self._denominator == 0:  # trees of one row, where labels leave no more: scikit-learn tells nothing apart
+            return np.full(len(features), 0.5)
         return np.power(2.0, -(self._depths(features) / self._denominator))
 
 

@@ -6,11 +6,12 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.ensemble import IsolationForest
 from sklearn.ensemble._iforest import _average_path_length
 from sklearn.pipeline import Pipeline
 
 from aml.detection.findings import Detections
-from aml.evaluator import average_path_length
+from aml.evaluator import ForestEvaluator, average_path_length
 from aml.forest import Scorer
 from aml.rows import Rows, single_series
 from tests.unit.aml.streams import context_before, hourly, streams
@@ -77,3 +78,10 @@ def test_no_rows_have_no_scores(pipeline: Pipeline) -> None:
 
 def test_average_path_length_is_scikit_learns() -> None:
     assert [average_path_length(rows) for rows in range(1, 300)] == list(_average_path_length(list(range(1, 300))))
+
+
+def test_a_forest_of_one_row_tells_nothing_apart_as_in_scikit_learn() -> None:
+    features = np.array([[1.0], [2.0]], dtype=np.float32)
+    forest = IsolationForest(n_estimators=3, random_state=1).fit(features[:1])
+
+    np.testing.assert_array_equal(ForestEvaluator(forest).scores(features), -forest.score_samples(features))
