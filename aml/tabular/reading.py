@@ -217,6 +217,7 @@ class _Reader:
         read = [missing] * (len(distinct) + 1)
         empty = np.zeros(len(distinct) + 1, dtype=bool)
         empty[-1] = True
+        unreadable: dict[int, str] = {}
         for place, text in enumerate(distinct):
             if _is_nothing(column, text):
                 empty[place] = True
@@ -224,7 +225,9 @@ class _Reader:
             try:
                 read[place] = parse(text)
             except ValueError as error:
-                self._mark(column, codes == place, str(error))
+                unreadable[place] = str(error)
+        for position in np.flatnonzero(np.isin(codes, list(unreadable))) if unreadable else ():
+            self.problems.setdefault(int(position), f"{column.name} {unreadable[int(codes[position])]}")
         self._empty(column, empty[codes])
         found: NDArray[Any] = np.array(read)[codes]
         return found
