@@ -202,7 +202,7 @@ class _Reader:
     def categories(self, names: pa.Array | pa.ChunkedArray) -> None:
         """Every series that is named must be one of its column's categories, where that declares any."""
         column = self.contract.column(self.contract.series or "")
-        if column.categories:
+        if column.categories and column.outside == "error":
             known = pc.is_in(pc.utf8_trim_whitespace(names), value_set=pa.array(["", *column.categories]))
             self._mark(column.name, ~np.asarray(known.to_numpy(zero_copy_only=False)), "is none of its categories")
 
@@ -214,6 +214,8 @@ class _Reader:
         return Parsed(rows, self.problems)
 
     def _bounds(self, column: Column, value: Floats) -> None:
+        if column.outside != "error":  # the app tells of it, and the row is scored
+            return
         if column.minimum is not None:
             self._mark(column.name, value < column.minimum, f"is below its minimum {column.minimum:g}")
         if column.maximum is not None:

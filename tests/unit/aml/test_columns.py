@@ -1,6 +1,7 @@
 """Texts, numbers and Arrow columns become the same rows, and every row that cannot be used is named."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -106,6 +107,17 @@ def test_bounds_of_the_contract_hold(gas: DatasetContract) -> None:
         0: "VolCorrected is below its minimum 0",
         3: "VolCorrected is above its maximum 9",
     }
+
+
+def test_what_the_contract_only_warns_of_is_used(gas: DatasetContract) -> None:
+    told: dict[str | None, dict[str, Any]] = {gas.value: {"maximum": 9.0}, gas.series: {"categories": ("north",)}}
+    columns = [column.model_copy(update={"outside": "warning", **told.get(column.name, {})}) for column in gas.columns]
+    warned = gas.model_copy(update={"columns": tuple(columns)})
+
+    parsed = rows_from_table(pa.table({"Date": ["2024-01-01"], "Value": [9.1], "Serie": ["east"]}), warned)
+
+    assert parsed.problems == {}
+    assert parsed.rows.value.tolist() == [9.1]
 
 
 @pytest.mark.parametrize(
