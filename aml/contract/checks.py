@@ -52,6 +52,15 @@ def _keys_of_an_anomaly(contract: DatasetContract) -> _Faults:
         yield from _forbidden(contract, ("target", "models"), "an anomaly series")
 
 
+def _fields_of_a_series(contract: DatasetContract) -> _Faults:
+    """Nothing is filled in, and a row without a time or a value is none."""
+    for at, column in enumerate(contract.columns if contract.task == "anomaly" and not contract.is_table else ()):
+        if column.impute is not None:
+            yield Fault(("columns", at, "impute"), "means nothing for an anomaly series", "leave it out")
+        elif column.name in (contract.time, contract.value) and not column.required:
+            yield Fault(("columns", at, "required"), f"each row needs its {column.name}", "leave it out")
+
+
 def _context(contract: DatasetContract) -> _Faults:
     if contract.context_rows and contract.time is None:
         yield Fault(("context_rows",), "there is no order of time without a time column", "leave it out")
@@ -178,7 +187,7 @@ def _models(contract: DatasetContract) -> _Faults:
 
 
 def _answers(contract: DatasetContract) -> _Faults:
-    if contract.task != "classification" or not contract.predictions:
+    if contract.task != "classification" or not contract.predictions or contract.answer not in contract.choices:
         return
     if contract.answering(contract.asked).predictions != contract.predictions:
         yield Fault(("predictions",), "the columns of a classification follow from its target", "leave them out")
@@ -196,6 +205,7 @@ def _tuning(contract: DatasetContract) -> _Faults:
 _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
     ({"task"}, _keys_of_a_classification),
     ({"task", "features"}, _keys_of_an_anomaly),
+    ({"task", "features", "columns", "time", "value"}, _fields_of_a_series),
     ({"time", "context_rows"}, _context),
     ({"columns", "time", "value", "series", "target"}, _roles),
     ({"columns"}, _columns),

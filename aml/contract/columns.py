@@ -57,8 +57,8 @@ class Column(Declared):
     @field_validator("otherwise")
     @classmethod
     def _is_an_expression(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse(text)
+        if text is not None and not parse(text).names:
+            raise ValueError(f"{text!r} names no column; an expression is of columns")
         return text
 
     @model_validator(mode="after")

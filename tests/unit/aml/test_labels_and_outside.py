@@ -18,6 +18,7 @@ MORE = [
     {"name": "Temperatura", "type": "number", "required": False, "minimum": -40.0, "aliases": ["temp"]},
     {"name": "Etiqueta", "type": "text", "required": False},
 ]
+VALUE = {"name": "VolCorrected", "type": "number"}
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,14 @@ def test_what_stands_beside_the_value_goes_with_its_rows() -> None:
             "a search of their own",
         ),
         ({"alarms": {"per_week": 0}}, "per_week"),
+        (
+            {"columns": [{"name": "FechaHora", "type": "time"}, {**VALUE, "impute": "median"}, *MORE]},
+            r"columns\[1\].impute: means nothing for an anomaly series",
+        ),
+        (
+            {"columns": [{"name": "FechaHora", "type": "time"}, {**VALUE, "required": False}, *MORE]},
+            r"columns\[1\].required: each row needs its VolCorrected",
+        ),
     ],
 )
 def test_a_contract_that_contradicts_itself_is_refused(

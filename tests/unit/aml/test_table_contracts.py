@@ -162,6 +162,11 @@ def _features(*more: dict[str, Any]) -> dict[str, Any]:
         (_with(tuning={"method": "sweep", "space": {"trees": {"values": [9]}}}), "each of the models has its own"),
         (_columns({"name": "sex", "type": "text"}), "columns[7].name: 'sex' is declared twice; keep one of the two"),
         (_columns({"name": "culmen depth mm", "type": "text"}), "would fit two columns; call it otherwise in one"),
+        (
+            _with(predictions=[{"name": "x", "type": "text"}], answer="lda"),
+            "answer: there is no model 'lda'; it is one of best, all, logistic, random_forest, svm",
+        ),
+        (_columns({"name": "m", "type": "number", "otherwise": "3"}), "'3' names no column"),
         (_columns({"name": "m", "type": "number", "otherwise": "month(day)"}), "there is no column 'day'"),
         (
             _columns({"name": "m", "type": "number", "otherwise": "month(sex)"}),
