@@ -18,7 +18,7 @@ from shared import api
 _HERE = "urn:description"
 
 
-# Made when the tests are collected: a test that declares another contract would leave its description to all that follow.
+# Made when tests are collected: one that declares another contract would leave its description to all that follow.
 _DESCRIPTION: dict[str, Any] = json.loads(api.openapi(function_app._routes()).body)
 
 
