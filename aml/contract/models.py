@@ -214,8 +214,15 @@ class Model(Declared):
             wrong += [f"{name} must be {known[name]}, not {each!r}" for each in values if known[name].refuses(each)]
         twice = sorted(set(self.parameters) & set(self.tuning.space))
         wrong += [f"{name} is given and searched for; leave one out" for name in twice]
+        if self.algorithm == "lda" and "svd" in self._may_be("solver") and set(self._may_be("shrinkage")) - {None}:
+            wrong.append("the solver svd has no shrinkage; leave one out")
         if self.name in RESERVED:
             wrong.append(f"{self.name!r} stands for what several models answer; choose another name")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _may_be(self, name: str) -> tuple[object, ...]:
+        """What a parameter is, or may be found to be; empty where the contract leaves it alone."""
+        options = self.tuning.space.get(name, (self.parameters[name],) if name in self.parameters else ())
+        return (options.minimum, options.maximum) if isinstance(options, Range) else options

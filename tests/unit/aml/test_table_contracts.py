@@ -219,6 +219,19 @@ def _features(*more: dict[str, Any]) -> dict[str, Any]:
             "gamma must be a number from 1e-06 to 1000 or scale or auto, not 'odd'",
         ),
         (
+            _with(
+                models=[
+                    {
+                        "name": "a",
+                        "algorithm": "lda",
+                        "parameters": {"shrinkage": 0.1},
+                        "tuning": {"method": "grid", "space": {"solver": ["lsqr", "svd"]}},
+                    }
+                ]
+            ),
+            "the solver svd has no shrinkage; leave one out",
+        ),
+        (
             _with(models=[{"name": "a", "algorithm": "svm", "tuning": {"method": "bayesian"}}]),
             "tuning by bayesian needs a space; add one",
         ),
