@@ -52,14 +52,12 @@ class Scorer:
         self._signals: SeasonalSignals = pipeline.named_steps["signals"]
         self._detector: CalibratedDetector = pipeline.named_steps["detector"]
         self._forests = [ForestEvaluator(forest) for forest in self._detector.forests_]
-        # a detector of its own for rows without the numbers that values follow; older bundles have none
-        without = getattr(self._detector, "without_", None)
+        without = self._detector.without_  # for rows without the numbers that values follow
         self._without = [ForestEvaluator(forest) for forest in without.forests_] if without else []
         ways = {forest.evaluation for forest in (*self._forests, *self._without)}
         self.evaluation = ways.pop() if len(ways) == 1 else "scikit-learn"
         self.threshold: float = self._detector.threshold_
-        # a live model from before there were such budgets has none
-        self.alarms_per_week: float | None = getattr(self._detector, "alarms_per_week", None)
+        self.alarms_per_week: float | None = self._detector.alarms_per_week
         plan: Plan = self._signals.plan_
         self.interval = plan.interval
         self.history_days = plan.weeks * plan.interval / DAY_US

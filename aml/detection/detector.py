@@ -21,7 +21,6 @@ from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
 from aml.detection.seasonal import Look
-from aml.detection.seasonal import SeasonalSignals as SeasonalSignals  # where bundles from before look for it
 from aml.detection.series import Lines
 from aml.detection.tails import Tail
 from aml.rows import Floats
@@ -113,7 +112,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         """A detector with the forests and tails of this one and other `channels`, `together` or `lasting`: what `fit`
         would give of `X`, whose `rarities` are known, but for what it says of series that were not learnt from."""
         sibling = CalibratedDetector(**{**self.get_params(), **others})
-        sibling.forests_, sibling.tails_, sibling.strange_ = self.forests_, self.tails_, None
+        sibling.forests_, sibling.tails_, sibling.strange_, sibling.without_ = self.forests_, self.tails_, None, None
         sibling._calibrate(X, rarities)
         sibling.ahead_ = sibling._tail_of(X.ahead)
         return sibling
@@ -192,7 +191,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def _other(self, X: Look) -> tuple[CalibratedDetector | None, NDArray[np.bool_]]:
         """Who judges rows of which no numbers from outside are known, if there are such rows; and the other rows."""
         known = np.ones(len(X.rows), dtype=bool) if X.known is None else X.known
-        return (None if X.without is None else getattr(self, "without_", None)), known
+        return (None if X.without is None else self.without_), known
 
     def decision_function(self, X: Look) -> Floats:
         return self.score_samples(X) + self.threshold_

@@ -123,11 +123,10 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
     def transform(self, X: Rows) -> Look:
         rows = Ordered.of(X)
         seen = self._seen(rows, X)
-        response: Response | None = getattr(self, "response_", None)  # older bundles have none
         known = None
-        if response is not None:
+        if self.response_ is not None:
             feels, known = self._felt(rows, X)
-            seen = replace(seen, driven=response.of(seen.cells, feels))
+            seen = replace(seen, driven=self.response_.of(seen.cells, feels))
         against = Against(seen, self.shape_, self.calendar_)
         without = None if known is None or known.all() or not hasattr(self, "without_") else self.without_.transform(X)
         return Look(rows, self.plan_, signals(against), against, (), known, without)

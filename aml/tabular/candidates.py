@@ -12,9 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
 from aml.rows import Floats
-from aml.tabular.algorithms import ALGORITHMS, Settings, estimator
 from aml.tabular.encoding import Feature
-from aml.tabular.features import Dense, TableFeatures
 from aml.tabular.table import Table
 
 _ROWS_AT_ONCE = 20_000
@@ -39,12 +37,6 @@ def features_of(contract: DatasetContract) -> tuple[Feature, ...]:
             )
         )
     return tuple(found)
-
-
-def pipeline_of(features: TableFeatures, algorithm: str, parameters: Settings, seed: int) -> Pipeline:
-    """The pipeline from a `Table` to classes, unfitted but for what its features may have learnt already."""
-    dense = [("dense", Dense())] if ALGORITHMS[algorithm].dense else []
-    return Pipeline([("features", features), *dense, ("model", estimator(algorithm, parameters, seed))])
 
 
 @dataclass(frozen=True, eq=False)
