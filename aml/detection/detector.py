@@ -218,10 +218,13 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         return ruled
 
     def _tail_of(self, looks: Sequence[Look]) -> Tail | None:
-        """The last calibration, of rows unlike those that were learnt from: they are strange more often."""
-        forests = self._plain_forests()
-        found = [self._news(look, self._speaking(self.rarities(look, forests)))[look.rows.clean] for look in looks]
-        return Tail.fit(np.concatenate(found)) if found else None
+        """The last calibration, of rows unlike those that were learnt from: they are strange more often. Rows that are
+        judged without numbers from outside say nothing of those that are judged by them."""
+        forests, found = self._plain_forests(), []
+        for look in looks:
+            use = look.rows.clean if look.known is None else look.rows.clean & look.known
+            found.append(self._news(look, self._speaking(self.rarities(look, forests)))[use])
+        return Tail.fit(every) if len(every := np.concatenate([*found, np.zeros(0)])) else None
 
     def _score(self, X: Look, found: Floats) -> Floats:
         score: Floats = self.together_.of(found)

@@ -132,6 +132,21 @@ def test_rows_after_an_outage_of_the_thermometer_are_judged_without_it(
     assert np.isfinite(few.score).all()
 
 
+def test_an_outage_in_the_training_data_does_not_dull_what_is_judged_by_the_temperature(
+    gas: DatasetContract, later: Rows
+) -> None:
+    contract = gas.model_copy(update={"holidays": None})
+    rows = heated(_DAYS, 1)
+    taught = without(rows, slice(len(rows) * 3 // 10, len(rows) * 7 // 10))
+    spiked, value = np.arange(300, len(later), 50), later.value.copy()
+    value[spiked] *= 1.8
+
+    pipeline = build_pipeline(contract, 0.01).set_params(detector__n_estimators=20).fit(taught)
+
+    assert Scorer(pipeline).detect(later.with_values(value)).anomaly[spiked].mean() > 0.65
+    assert Scorer(pipeline).detect(later).anomaly.mean() < 0.03
+
+
 def test_a_file_that_hardly_has_a_temperature_teaches_nothing_of_it(gas: DatasetContract) -> None:
     rows = heated(30, 2)
     plain = Rows(rows.time, rows.value, rows.series, rows.names)
