@@ -107,7 +107,7 @@ def _tiles(about: Reported, say: Labels) -> dict[str, Any]:
     counts, verdict = about.counts, str(about.drift["verdict"])
     tiles = [
         _tile(say("rows"), say.count(counts["rows"])),
-        *(_classes if about.contract.is_table else _flags)(about, say),
+        *(_classes if about.contract.task == "classification" else _flags)(about, say),
     ]
     tiles += [_tile(say(name), say.count(counts[name])) for name in ("errors", "rejected") if counts[name]]
     return {"tiles": [*tiles, _tile(say("drift"), say(verdict), loud=verdict == "severe")]}
@@ -116,10 +116,10 @@ def _tiles(about: Reported, say: Labels) -> dict[str, Any]:
 def _flags(about: Reported, say: Labels) -> list[dict[str, Any]]:
     scored, anomalies = int(about.counts["scored"]), int(about.counts.get("anomalies", 0))
     share = say("share", share=say.percent(anomalies / scored)) if scored else ""
-    return [
-        _tile(say("anomalies"), say.count(anomalies), share),
-        _tile(say("events"), say.count(about.events.count), loud=about.events.count > 0),
-    ]
+    flagged = [_tile(say("anomalies"), say.count(anomalies), share)]
+    if about.contract.is_table:
+        return flagged  # whose rows do not follow each other, and make no events
+    return [*flagged, _tile(say("events"), say.count(about.events.count), loud=about.events.count > 0)]
 
 
 def _classes(about: Reported, say: Labels) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ class Answers:
             sure = np.asarray(scored.predictions.column(CONFIDENCE).drop_null(), dtype=np.float64)
             places = np.clip((sure * BINS).astype(np.int64), 0, BINS - 1)
             self.bins += np.bincount(places, minlength=BINS)
-        elif len(names) > 1:
+        elif len(names) > 1 and self.contract.task == "classification":
             first, *others = (scored.predictions.column(name) for name in names)
             same = pc.is_valid(first)
             self.compared += int(pc.sum(same).as_py() or 0)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sklearn.datasets import load_wine
 
 from aml.contract import load_contract, loading
-from shared.composition import App
-from shared.naming import DATASETS
 from shared.tables import RecordsSource
-from tests.fakes.blobs import FakeBlobStore
-from tests.fakes.clock import FakeClock
 from tests.fakes.endpoint import FakeEndpoint
-from tests.fakes.queue import FakeQueue
-from tests.fakes.workspace import FakeWorkspace
-from tests.functional.scoring.world import World, rows_of, settings
+from tests.functional.scoring.world import rows_of
+from tests.functional.tables.wines import cellar, trained, wines
 from tests.functional.tables.world import table
-
-CULTIVARS = ("barolo", "grignolino", "barbera")
 
 
 @pytest.fixture
@@ -36,33 +27,12 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     load_contract.cache_clear()
 
 
-def _wines() -> tuple[list[str], list[list[str]]]:
-    """Header and rows of scikit-learn's table; the cultivar is the last column."""
-    found = load_wine()
-    names = [str(name) for name in found.feature_names]
-    rows = [
-        [*(f"{value:g}" for value in values), CULTIVARS[kind]]
-        for values, kind in zip(found.data, found.target, strict=True)
-    ]
-    return [*names, "cultivar"], rows
-
-
 @pytest.mark.usefixtures("declared")
 def test_it_is_trained_judged_served_and_scored(endpoint: FakeEndpoint) -> None:
-    clock = FakeClock()
-    blobs, queue = FakeBlobStore(clock), FakeQueue()
-    workspace = FakeWorkspace(blobs, looks=1)
-    workspace.metrics = "train"
-    chosen = settings(score_fallback="bundle-always")
-    app = App(chosen, blobs, queue, workspace, lambda fresh: f"token{fresh}", clock, clock.sleep)
-    world = World(endpoint, app, blobs, queue, clock)
-    header, rows = _wines()
+    world = cellar(endpoint)
+    header, rows = wines()
 
-    blobs.put(DATASETS, "wine/all.csv", table(rows, header))
-    run = app.retraining.receive(blobs.info(DATASETS, "wine/all.csv"))[0].run
-    for _ in range(12):
-        world.tick(timedelta(minutes=1))
-    run = world.record(run)
+    run = trained(world, table(rows, header))
     assert run.state == "live", run.error
     assert (run.metrics or {})["balanced_accuracy"] >= 0.9
 
@@ -78,5 +48,5 @@ def test_it_is_trained_judged_served_and_scored(endpoint: FakeEndpoint) -> None:
     assert manifest["drift"]["verdict"] == "none"
 
     records = [dict(zip(header[:-1], row[:-1], strict=True)) for row in rows[:3]]
-    at_once = app.inline.score(load_contract("wine"), RecordsSource(records)).body["predictions"]
+    at_once = world.app.inline.score(load_contract("wine"), RecordsSource(records)).body["predictions"]
     assert [str(each["confidence"]) for each in at_once] == [row[len(header)] for row in scored[:3]]
