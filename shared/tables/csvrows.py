@@ -272,26 +272,41 @@ def fewest_quotes(text: str, delimiter: str) -> tuple[bytes, NDArray[np.intp]] |
         text = text.replace("\r\n", "\n")  # inside quotes that is a line end too, and ends the matter below
     if len(delimiter) != 1 or not delimiter.isascii() or not text or "\r" in text:
         return None
-    codes = np.frombuffer(_ended(text.encode()), np.uint8).copy()
-    quotes, mark = np.flatnonzero(codes == _QUOTE), ord(delimiter)
+    data, mark = _ended(text.encode()), ord(delimiter)
+    codes = np.frombuffer(data, np.uint8)
+    special = np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR) | (codes == mark) | (codes == _QUOTE))
+    kinds = codes[special]
+    quoting = kinds == _QUOTE
+    quotes, marks, kinds = special[quoting], special[~quoting], kinds[~quoting]
     if not _well_placed(codes, quotes, mark):
         return None
-    marks = np.flatnonzero((codes == _NEWLINE) | (codes == _SEPARATOR) | (codes == mark))
-    kinds, within = codes[marks], np.searchsorted(quotes, marks) % 2 == 1
+    within = (np.cumsum(quoting)[~quoting] & 1).astype(np.bool_)
     bare = (kinds == _SEPARATOR) & ~within & (mark != _SEPARATOR)  # in a field that would need quotes, and has none
     if bare.any() or (within & (kinds == _NEWLINE)).any():
         return None
+    dropped = np.zeros(len(special), np.bool_)
+    dropped[quoting] = ~_needed(codes, quotes, marks[within & (kinds == _SEPARATOR)])
+    ends = marks[~within]
+    moved = ends - np.cumsum(dropped)[~quoting][~within]
+    if mark != _SEPARATOR:
+        codes = codes.copy()
+        codes[ends[kinds[~within] == mark]] = _SEPARATOR
+    if dropped.sum() == len(quotes):
+        return codes.tobytes().replace(b'"', b""), moved
+    kept = np.ones(len(codes), np.bool_)
+    kept[special[dropped]] = False
+    return codes[kept].tobytes(), moved
+
+
+def _needed(codes: NDArray[np.uint8], quotes: NDArray[np.intp], separators: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which of the quotes are of fields that need them: for quotes inside, or for one of these separators."""
     # Of two quotes that stand for one, the first closes and the second opens again: between them there is nothing.
     opens = quotes[::2][(quotes[::2] == 0) | (codes[quotes[::2] - 1] != _QUOTE)]
     field = np.searchsorted(opens, quotes, side="right") - 1
     needed = np.bincount(field, minlength=len(opens)) > 2
-    needed[np.searchsorted(opens, marks[within & (kinds == _SEPARATOR)], side="right") - 1] = True
-    dropped = quotes[~needed[field]]
-    ends = marks[~within]
-    codes[ends[kinds[~within] == mark]] = _SEPARATOR
-    kept = np.ones(len(codes), np.bool_)
-    kept[dropped] = False
-    return bytes(codes[kept].tobytes()), ends - np.searchsorted(dropped, ends)
+    needed[np.searchsorted(opens, separators, side="right") - 1] = True
+    found: NDArray[np.bool_] = needed[field]
+    return found
 
 
 def _well_placed(codes: NDArray[np.uint8], quotes: NDArray[np.intp], mark: int) -> bool:
