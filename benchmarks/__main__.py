@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import model, report
+from benchmarks import model, report, tables
+from benchmarks.scripts import run, run_script
 from benchmarks.stack import Figures, Stack, write_input
 from local.cloud import LocalCloud
 from local.environments import ensure_environment
@@ -59,9 +59,7 @@ class Bench:
     def calls(self, sources: list[Path]) -> dict[str, list[float]]:
         """Requests to storage that scoring each of these files takes; see `benchmarks.calls`."""
         with self._cloud(functions=False) as cloud:
-            return _run(
-                Path(sys.executable), "benchmarks.calls", [str(source) for source in sources], cloud.environment
-            )
+            return run(Path(sys.executable), "benchmarks.calls", [str(source) for source in sources], cloud.environment)
 
     def input(self, rows: int, first: int = 0) -> Path:
         """A file of that many hourly rows."""
@@ -70,25 +68,6 @@ class Bench:
 
     def _cloud(self, *, functions: bool = True) -> LocalCloud:
         return LocalCloud(self.folder / "cloud", self._ports, functions=functions, scan_interval=1.0)
-
-
-def _run(python: Path, module: str, arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """What a script says of itself on its last line; where it fails, `note` says how."""
-    command = [str(python), "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        return {"note": f"failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"}
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
-def run_script(python: Path, module: str, arguments: list[str], environment: dict[str, str], output: Path) -> Figures:
-    """Runs one of the simpler ways as a process of its own."""
-    figures = _run(python, module, [*arguments, str(output)], environment)
-    if "note" in figures:
-        return Figures(0.0, 0, output, figures["note"])
-    note = "" if figures.get("status", 200) == 200 else f"the endpoint answered {figures['status']}"
-    return Figures(figures["seconds"], figures["peak_bytes"], output, note)
 
 
 def differing_scores(left: Path, right: Path) -> int:
@@ -151,7 +130,7 @@ def share_of_model(bench: Bench, rows: int, stack: list[Figures]) -> dict[str, A
     parts = {part: median(each.cpu[part] for each in stack) for part in stack[0].cpu}
     source, cores = str(bench.input(rows)), str(os.cpu_count() or 1)
     alone = [
-        _run(bench.python, "benchmarks.alone", [str(bench.bundle), source, cores], dict(os.environ)) for _ in range(3)
+        run(bench.python, "benchmarks.alone", [str(bench.bundle), source, cores], dict(os.environ)) for _ in range(3)
     ]
     if failed := [each["note"] for each in alone if "note" in each]:
         raise SystemExit(f"benchmarks.alone {failed[0]}")
@@ -203,12 +182,20 @@ def measure_growth(sizes: list[int], repeats: int) -> list[dict[str, Any]]:
     return entries
 
 
+def _gas(found: dict[str, Any]) -> list[str]:
+    seconds, requests = found["daily"]["seconds"], found["daily"]["requests"]
+    about_daily = f"A daily file of {_DAY} rows: {seconds:.3f} s, {requests:.0f} requests to storage (medians)."
+    goals = report.of_comparison(found["sizes"][-1], found["share"], found["daily"], found["retrained_mb"])
+    return [report.ways(found["sizes"]), about_daily, report.outside(found["share"]), goals, model.measure()]
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", help="sizes of the files, ascending")
     parser.add_argument("--repeats", type=int, default=3, help="turns per size; the median is reported")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--dataset", choices=("gas", "crimes"), help="this part of it alone")
     parser.add_argument("--large", action="store_true", help="the stack alone with files of up to 10,000,000 rows")
     options = parser.parse_args()
     found: Any
@@ -216,12 +203,13 @@ def main() -> int:
         found = measure_growth(options.rows or list(_LARGE), options.repeats)
         parts = [report.heading("make bench-large"), report.growth(found), report.of_growth(found)]
     else:
-        found = measure(options.rows or list(_SIZES), options.repeats)
-        seconds, requests = found["daily"]["seconds"], found["daily"]["requests"]
-        about_daily = f"A daily file of {_DAY} rows: {seconds:.3f} s, {requests:.0f} requests to storage (medians)."
-        goals = report.of_comparison(found["sizes"][-1], found["share"], found["daily"], found["retrained_mb"])
-        parts = [report.heading("make bench"), report.ways(found["sizes"]), about_daily]
-        parts += [report.outside(found["share"]), goals, model.measure()]
+        found, parts = {}, [report.heading("make bench")]
+        if options.dataset != "crimes":
+            found = measure(options.rows or list(_SIZES), options.repeats)
+            parts += _gas(found)
+        if options.dataset != "gas":
+            found["crimes"] = tables.measure(options.rows or [_SIZES[-1]], options.repeats)
+            parts.append(report.tables(found["crimes"]))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     print("\n\n".join(parts))

@@ -99,6 +99,29 @@ def of_comparison(entry: dict[str, Any], share: dict[str, Any], daily: dict[str,
     return goals(found)
 
 
+def tables(entries: list[dict[str, Any]]) -> str:
+    """Classified files by the stack and by the plain script, the CPU of each process of both, and the goals."""
+    lines = [
+        "| rows of crimes | way | seconds | rows/s | CPU seconds | peak MB | script's time / stack's |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    parts = ["| rows of crimes | process | CPU seconds |", "|---:|---|---:|"]
+    found = []
+    for entry in entries:
+        rows, ratio = f"{entry['rows']:,}", entry["plain/stack"]
+        for way in ("stack", "plain"):
+            told = entry[way]
+            lines.append(
+                f"| {rows} | {way} | {told['seconds']:.2f} | {told['rows_per_second']:,} "
+                f"| {sum(told['cpu'].values()):.2f} | {told['peak_mb']:,} | {ratio if way == 'plain' else 1:.2f} |"
+            )
+            parts += [f"| {rows} | {part} | {seconds:.2f} |" for part, seconds in sorted(told["cpu"].items())]
+        other = entry["rows_answered_otherwise"]
+        found.append((f"{rows} crimes: no slower than the script", f"{ratio:.2f}", ratio >= 1))
+        found.append((f"{rows} crimes: rows answered otherwise", f"{other:,}", other == 0))
+    return "\n\n".join(["\n".join(lines), "\n".join(parts), goals(found)])
+
+
 def of_growth(entries: list[dict[str, Any]]) -> str:
     """The goals that `make bench-large` decides."""
     small, large = entries[0], entries[-1]

@@ -43,34 +43,39 @@ class Figures:
 
 
 class Stack:
-    """The running local cloud."""
+    """The running local cloud, and the dataset whose files are measured on it."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
+    def __init__(self, cloud: LocalCloud, dataset: str = "gas") -> None:
         self._cloud = cloud
+        self._dataset = dataset
         self._blobs = BlobServiceClient.from_connection_string(cloud.connection_string)
 
-    def train(self, folder: Path) -> Path:
-        """Drops a dataset, waits until its model is live, and fetches the bundle."""
-        start = datetime(2024, 1, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
-        text = plain_csv(hourly_gas(start, _TRAINING_DAYS, _SEED))
-        self._blobs.get_blob_client("datasets", "gas/bench.csv").upload_blob(text.encode())
-        run = self._follow("datasets/gas/bench.csv", "live")
+    def train(self, folder: Path, content: bytes | None = None) -> Path:
+        """Drops a dataset, by default a year of gas, waits until its model is live, and fetches the bundle."""
+        if content is None:
+            start = datetime(2024, 1, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
+            content = plain_csv(hourly_gas(start, _TRAINING_DAYS, _SEED)).encode()
+        name = f"{self._dataset}/bench.csv"
+        self._blobs.get_blob_client("datasets", name).upload_blob(content)
+        run = self._follow(f"datasets/{name}", "live")
+        training = self._blobs.get_container_client("training")
+        left = training.list_blob_names(name_starts_with=f"{self._dataset}/{run['id']}/model/")
+        (saved,) = (blob for blob in left if blob.endswith(".joblib"))
         bundle = folder / "bundle.joblib"
-        client = self._blobs.get_blob_client("training", f"gas/{run['id']}/model/bundle.joblib")
-        bundle.write_bytes(client.download_blob().readall())
+        bundle.write_bytes(training.download_blob(saved).readall())
         return bundle
 
     def score(self, source: Path, name: str, output: Path | None = None) -> Figures:
         """Drops the file and waits for the end of its run."""
         with source.open("rb") as file:
-            self._blobs.get_blob_client("incoming", f"gas/{name}").upload_blob(file)
+            self._blobs.get_blob_client("incoming", f"{self._dataset}/{name}").upload_blob(file)
         before = self._cpu()
         with peak_memory(self._cloud.functions.pid) as peak:
-            run = self._follow(f"incoming/gas/{name}", "completed")
+            run = self._follow(f"incoming/{self._dataset}/{name}", "completed")
         cpu = {part: spent - before[part] for part, spent in self._cpu().items()}
         times = [datetime.fromisoformat(step["at"]) for step in run["history"]]
         if output is not None:
-            result = self._blobs.get_blob_client("results", f"gas/{name.removesuffix('.csv')}_scored.csv")
+            result = self._blobs.get_blob_client("results", f"{self._dataset}/{name.removesuffix('.csv')}_scored.csv")
             with output.open("wb") as file:
                 result.download_blob().readinto(file)
         seconds = (times[-1] - times[0]).total_seconds()
@@ -79,12 +84,12 @@ class Stack:
     def scored(self, source: Path, name: str) -> dict[str, Any]:
         """Drops the file, whoever may score it; the record of its run once it is completed."""
         with source.open("rb") as file:
-            self._blobs.get_blob_client("incoming", f"gas/{name}").upload_blob(file)
-        return self._follow(f"incoming/gas/{name}", "completed")
+            self._blobs.get_blob_client("incoming", f"{self._dataset}/{name}").upload_blob(file)
+        return self._follow(f"incoming/{self._dataset}/{name}", "completed")
 
     def result(self, name: str) -> str:
         """The SHA-256 of a result."""
-        content: bytes = self._blobs.get_blob_client("results", f"gas/{name}").download_blob().readall()
+        content: bytes = self._blobs.get_blob_client("results", f"{self._dataset}/{name}").download_blob().readall()
         return hashlib.sha256(content).hexdigest()
 
     def _cpu(self) -> dict[str, float]:
@@ -102,7 +107,7 @@ class Stack:
         container = self._blobs.get_container_client("runs")
         deadline = time.monotonic() + _DEADLINE_SECONDS
         while time.monotonic() < deadline:
-            for info in container.list_blobs(name_starts_with="gas/", include=["metadata"]):
+            for info in container.list_blobs(name_starts_with=f"{self._dataset}/", include=["metadata"]):
                 known = info.metadata or {}
                 if known.get("blob") != blob or known.get("state") not in (wanted, *_BAD_ENDS):
                     continue
