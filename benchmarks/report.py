@@ -117,7 +117,8 @@ def tables(entries: list[dict[str, Any]]) -> str:
             )
             parts += [f"| {rows} | {part} | {seconds:.2f} |" for part, seconds in sorted(told["cpu"].items())]
         other = entry["rows_answered_otherwise"]
-        found.append((f"{rows} crimes: no slower than the script", f"{ratio:.2f}", ratio >= 1))
+        turns = ", ".join(f"{each:.2f}" for each in entry["turns"])
+        found.append((f"{rows} crimes: no slower than the script", f"{ratio:.2f} (turns: {turns})", ratio >= 1))
         found.append((f"{rows} crimes: rows answered otherwise", f"{other:,}", other == 0))
     return "\n\n".join(["\n".join(lines), "\n".join(parts), goals(found)])
 
