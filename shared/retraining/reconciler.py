@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from aml.contract import DatasetContract
+from aml.contract import ContractError, DatasetContract
 from shared import telemetry
 from shared.drift.episodes import reason_of
 from shared.errors import (
@@ -157,6 +157,8 @@ class Retraining(Stage):
             raise
         except TryAgainError as error:
             return self._wait(held, error)
+        except ContractError as error:  # deployed unsound while the run is under way: it is mended, or the run is late
+            return self._wait(held, TryAgainError(error.code, error.message))
 
     def _step(self, held: Held) -> Held | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aml.contract import ContractError, DatasetContract
 from shared.contracts import contract_of
 from shared.errors import ConflictError, InvalidInputError
+from shared.naming import INCOMING, place
 from shared.runs import Run
 from shared.storage import BlobInfo
 
@@ -14,12 +15,18 @@ _METADATA = "model"
 def wish_of(blob: BlobInfo) -> str | None:
     """What the metadata of a dropped file say of the model; None where they say nothing.
 
-    Events carry no metadata, so that it is those of the version that was looked up. Their names have no case.
+    Events carry no metadata, so that it is those of the version that was looked up. Their names have no case. Of a
+    series, which has one model, they say nothing: whoever uploads meters' files may mean the meter's by `model`.
     """
-    for name, value in blob.metadata.items():
-        if name.lower() == _METADATA:
-            return value.strip() or None
-    return None
+    said = [value.strip() for name, value in blob.metadata.items() if name.lower() == _METADATA]
+    return said[0] if said and said[0] and not _is_series(place(INCOMING, blob.name).dataset) else None
+
+
+def _is_series(dataset: str) -> bool:
+    try:
+        return not contract_of(dataset).is_table
+    except InvalidInputError:
+        return False
 
 
 def asking(contract: DatasetContract, choice: str | None) -> DatasetContract:

@@ -49,6 +49,14 @@ class _Crash:
             raise RuntimeError("the worker broke")
 
 
+def test_metadata_of_a_series_file_name_no_model(world: World) -> None:
+    world.blobs.put(INCOMING, "gas/x.csv", _FILE, metadata={"model": "G25"})  # the meter's
+
+    run = world.deliver(world.blobs.info(INCOMING, "gas/x.csv"))
+
+    assert (run.state, run.choice) == ("completed", None)
+
+
 def test_a_second_delivery_has_no_effect(world: World) -> None:
     writes = _Writes(world.blobs)
     blob = world.drop("gas/x.csv", _FILE)

@@ -77,3 +77,21 @@ def test_revisions_wait_until_it_is_mended_and_the_timer_goes_on(folder: Path, w
     load_contract.cache_clear()
     world.tick(timedelta(minutes=10))
     assert world.record(later).revision == 2
+
+
+def test_a_training_under_way_waits_until_it_is_mended(folder: Path) -> None:
+    world = World()
+    run = world.look_until(world.drop("gas/first.csv", dataset()), "training")
+    sound = (folder / "gas.yml").read_text(encoding="utf-8")
+
+    (folder / "gas.yml").write_text("name: gas\n", encoding="utf-8")
+    load_contract.cache_clear()
+    for _ in range(3):
+        world.look(run)
+    waiting = world.read(run)
+    assert waiting.error is not None
+    assert (waiting.state in ("training", "evaluated"), waiting.error.code) == (True, "invalid_contract")
+
+    (folder / "gas.yml").write_text(sound, encoding="utf-8")
+    load_contract.cache_clear()
+    assert world.settle(run).state == "live"
