@@ -42,7 +42,7 @@ class BundleError(Exception):
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """What a bundle holds: the one pipeline of a series, or the `Candidates` of a table. `versions` maps distribution
-    names (and `python`) to versions, `profile` is that of `aml.profile`, empty in a bundle from before there was one.
+    names (and `python`) to versions, `profile` is that of `aml.profile`, empty where none was given.
     """
 
     pipeline: Any
