@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aml.columns import InputError
-from aml.contract import PredictionColumn
+from aml.contract import ContractError, PredictionColumn
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
@@ -39,6 +39,29 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+
+
+def answered(content_type: str, body: bytes, by: Mapping[str, Callable[[bytes], bytes]]) -> Answer:
+    """The answer to a request, by what makes the body of one of its content type.
+
+    Args:
+        content_type: media type without parameters, lower case.
+        body: the request's body.
+        by: for `ARROW` and `JSON`, an answer's body from a request's; raises ContractError or InputError.
+
+    Returns:
+        200 with the predictions; 400 when the request is at fault; 415 for any other content type. Errors are
+        `{"error": words, "code": stable code, "row": number from 1 where it is one row}`.
+    """
+    if content_type not in by:
+        known = " or ".join(by)
+        return refusal(415, "unsupported_content_type", f"Send {known}, not {content_type or 'an unnamed type'}.")
+    try:
+        return Answer(200, content_type, by[content_type](body))
+    except ContractError as error:
+        return refusal(400, error.code, error.message)
+    except InputError as error:
+        return refusal(400, error.code, error.message, error.row)
 
 
 def arrow_answer(predictions: Predictions, columns: Sequence[PredictionColumn], metadata: Mapping[str, str]) -> bytes:

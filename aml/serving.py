@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aml.columns import InputError, Parsed, rows_from_columns, rows_from_table
-from aml.contract import ContractError, DatasetContract
+from aml.columns import Parsed, rows_from_columns, rows_from_table
+from aml.contract import DatasetContract
 from aml.detection.findings import Detections, Kind
 from aml.detection.words import Texts, reasons
 from aml.forest import Scorer
@@ -20,6 +20,7 @@ from aml.messages import (
     JSON,
     Answer,
     Record,
+    answered,
     arrow_answer,
     bad_row,
     context_rows,
@@ -27,7 +28,6 @@ from aml.messages import (
     json_answer,
     read_json,
     read_stream,
-    refusal,
 )
 from aml.rows import Rows
 
@@ -46,28 +46,8 @@ class Service:
     version: str = ""
 
     def answer(self, content_type: str, body: bytes) -> Answer:
-        """Answer one request.
-
-        Args:
-            content_type: media type without parameters, lower case.
-            body: the request's body.
-
-        Returns:
-            200 with the predictions; 400 when the request is at fault; 415 for any other content type. Errors are
-            `{"error": words, "code": stable code, "row": number from 1 where it is one row}`.
-        """
-        try:
-            if content_type == ARROW:
-                return Answer(200, ARROW, self._arrow(body))
-            if content_type == JSON:
-                return Answer(200, JSON, self._records(body))
-        except ContractError as error:
-            return refusal(400, error.code, error.message)
-        except InputError as error:
-            return refusal(400, error.code, error.message, error.row)
-        return refusal(
-            415, "unsupported_content_type", f"Send {JSON} or {ARROW}, not {content_type or 'an unnamed type'}."
-        )
+        """Answer one request; see `aml.messages.answered`."""
+        return answered(content_type, body, {JSON: self._records, ARROW: self._arrow})
 
     def predict(self, parsed: Parsed, context_rows: int) -> Predictions:
         """The prediction columns for every row after the first `context_rows`.

@@ -16,13 +16,14 @@ import pyarrow as pa
 from sklearn.pipeline import Pipeline
 
 from aml.columns import InputError
-from aml.contract import ContractError, DatasetContract
+from aml.contract import DatasetContract
 from aml.messages import (
     ARROW,
     JSON,
     Answer,
     Predictions,
     Record,
+    answered,
     arrow_answer,
     bad_row,
     context_rows,
@@ -30,7 +31,6 @@ from aml.messages import (
     json_answer,
     read_json,
     read_stream,
-    refusal,
 )
 from aml.rows import Floats
 from aml.tabular.candidates import Candidates
@@ -54,19 +54,8 @@ class TableService(ABC):
     version: str
 
     def answer(self, content_type: str, body: bytes) -> Answer:
-        """Answer one request; see `aml.serving.Service.answer`. An unknown choice is refused with `unknown_model`."""
-        try:
-            if content_type == ARROW:
-                return Answer(200, ARROW, self._arrow(body))
-            if content_type == JSON:
-                return Answer(200, JSON, self._json(body))
-        except ContractError as error:
-            return refusal(400, error.code, error.message)
-        except InputError as error:
-            return refusal(400, error.code, error.message, error.row)
-        return refusal(
-            415, "unsupported_content_type", f"Send {JSON} or {ARROW}, not {content_type or 'an unnamed type'}."
-        )
+        """Answer one request; see `aml.messages.answered`. An unknown choice is refused with `unknown_model`."""
+        return answered(content_type, body, {JSON: self._json, ARROW: self._arrow})
 
     @abstractmethod
     def predict(self, table: Table, contract: DatasetContract) -> Predictions:
