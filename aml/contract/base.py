@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from aml.expressions import parse
 
 Key = tuple[str | int, ...]
 """Where something stands in a contract: names of keys and positions in lists, from the outside in."""
@@ -14,6 +17,16 @@ class Declared(BaseModel):
     """A misspelt key in a YAML file is an error, and a loaded contract does not change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _of_columns(text: str) -> str:
+    if not parse(text).names:
+        raise ValueError(f"{text!r} names no column; an expression is of columns")
+    return text
+
+
+Formula = Annotated[str, AfterValidator(_of_columns)]
+"""An expression of columns, see `aml.expressions`, as text."""
 
 
 class ContractError(Exception):

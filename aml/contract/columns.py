@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from aml.contract.base import ContractError, Declared
+from aml.contract.base import ContractError, Declared, Formula
 from aml.expressions import Expression, parse
 
 _IGNORED_IN_NAMES = re.compile(r"[\s\-/_]+")
@@ -42,7 +42,7 @@ class Column(Declared):
     length: int | None = Field(default=None, ge=1)
     outside: Literal["error", "warning"] = "error"
     impute: Literal["median", "mean", "mode"] | None = None
-    otherwise: str | None = None
+    otherwise: Formula | None = None
 
     @property
     def source(self) -> Expression | None:
@@ -53,13 +53,6 @@ class Column(Declared):
     def may_be_empty(self) -> bool:
         """Whether a row can be used in which this field is empty."""
         return self.impute is not None or not self.required
-
-    @field_validator("otherwise")
-    @classmethod
-    def _is_an_expression(cls, text: str | None) -> str | None:
-        if text is not None and not parse(text).names:
-            raise ValueError(f"{text!r} names no column; an expression is of columns")
-        return text
 
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from aml.contract.base import Declared
+from aml.contract.base import Declared, Formula
 from aml.expressions import Expression, parse
 
 
@@ -28,7 +28,7 @@ class Feature(Declared):
 
     column: str | None = None
     name: str | None = Field(default=None, min_length=1)
-    expression: str | None = None
+    expression: Formula | None = None
     encode: Literal["one_hot", "ordinal", "target", "frequency"] | None = None
     rare: float | None = Field(default=None, gt=0, lt=1)
     scale: Literal["none", "standard", "minmax", "robust"] = "none"
@@ -48,13 +48,6 @@ class Feature(Declared):
         """The columns that it needs."""
         formula = self.formula
         return (self.column or "",) if formula is None else formula.names
-
-    @field_validator("expression")
-    @classmethod
-    def _is_an_expression(cls, text: str | None) -> str | None:
-        if text is not None and not parse(text).names:
-            raise ValueError(f"{text!r} names no column; an expression is of columns")
-        return text
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:

@@ -105,7 +105,6 @@ ALGORITHMS: dict[str, Algorithm] = {
         {
             "solver": Parameter(words=("svd", "lsqr", "eigen")),
             "shrinkage": Parameter(0, 1, words=("auto",), nothing=True),
-            "n_components": Parameter(1, 1000, whole=True, nothing=True),
         },
     ),
     "gradient_boosting": Algorithm(
