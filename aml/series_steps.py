@@ -17,8 +17,9 @@ from aml.evaluation import judged
 from aml.forest import SEED
 from aml.holdout import Ground, Mask, TooFewRowsError, hold_out
 from aml.rows import Rows
-from aml.train import finish, unusable_share, usable_rows
+from aml.train import finish, usable_rows
 from aml.tuning import builder
+from aml.usable import unusable_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class SeriesSteps:
     def prepare(self, table: pa.Table) -> Prepared:
         """As `aml.train.usable_rows`, with its errors."""
         parsed = rows_from_table(table, self._contract)
-        return Prepared(usable_rows(parsed, self._contract), unusable_share(table, parsed))
+        return Prepared(usable_rows(parsed, self._contract), unusable_share(table, parsed.problems))
 
     def hold_out(self, prepared: Prepared) -> Held:
         """As `aml.holdout.hold_out`; InputError ``too_few_rows`` when nothing can be held out."""

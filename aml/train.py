@@ -48,11 +48,11 @@ from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Floats, Rows
 from aml.tracking import Tracker
 from aml.tuning import builder
+from aml.usable import require_usable, unusable_share
 
 _PARQUET_MAGIC = b"PAR1"
 _DELIMITERS = ",;\t|"
 _DAY_US = 86_400_000_000
-_UNUSABLE = b"dropscore.unusable"
 _SCORES_PROFILED = 200_000
 
 
@@ -81,7 +81,7 @@ def _detector(contract: DatasetContract, table: pa.Table, arguments: argparse.Na
     parsed = rows_from_table(table, contract)
     rows = usable_rows(parsed, contract)
     contamination = arguments.contamination or contract.contamination or 0.0
-    unusable = unusable_share(table, parsed)
+    unusable = unusable_share(table, parsed.problems)
     chosen = choose(rows, contract, contamination, arguments, tracker.log)
     metrics = train(rows, contract, contamination, arguments.model, arguments.champion, unusable, chosen)
     tracker.log(metrics)
@@ -185,13 +185,6 @@ def finish(
     return compared
 
 
-def unusable_share(table: pa.Table, parsed: Parsed) -> float:
-    """Share of the dataset's rows that cannot be used: as the app says, which left them out of its Parquet file, or as
-    was found here."""
-    said = (table.schema.metadata or {}).get(_UNUSABLE)
-    return float(said) if said is not None else len(parsed.problems) / max(len(parsed.rows), 1)
-
-
 def _profile(rows: Rows, contract: DatasetContract, scores: Floats, unusable: float) -> Profile:
     """Of all values; of the scores of all rows or, where they are very many, of so many of them drawn by lot."""
     drawn = np.arange(len(rows))
@@ -225,20 +218,9 @@ def usable_rows(parsed: Parsed, contract: DatasetContract) -> Rows:
     Raises:
         InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows`` or ``too_few_days``.
     """
-    rules, total = contract.training, len(parsed.rows)
-    if total == 0:
-        raise InputError("no_rows", "The file has a header and no rows.")
-    share = len(parsed.problems) / total
-    if share > rules.max_unusable_share:
-        row, why = min(parsed.problems.items())
-        raise InputError(
-            "too_many_unusable",
-            f"{len(parsed.problems)} of {total} rows cannot be used ({share:.0%}, allowed are "
-            f"{rules.max_unusable_share:.0%}); the first is row {row + 1}: {why}.",
-        )
+    rules = contract.training
+    require_usable(parsed.problems, len(parsed.rows), rules)
     rows = parsed.usable()
-    if len(rows) < rules.min_rows:
-        raise InputError("too_few_rows", f"{len(rows)} usable rows are too few; at least {rules.min_rows} are needed.")
     days = (int(rows.time.max()) - int(rows.time.min())) / _DAY_US
     if days < rules.min_days:
         raise InputError("too_few_days", f"The rows span {days:.1f} days; at least {rules.min_days:g} are needed.")

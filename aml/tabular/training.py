@@ -34,9 +34,9 @@ from aml.tabular.metrics import LESS_IS_BETTER, Classes, Metrics, confusion, mea
 from aml.tabular.reading import table_from_arrow
 from aml.tabular.table import Table
 from aml.tabular.tuning import Searching
+from aml.usable import require_usable, unusable_share
 
 FIGURES = "figures"
-_UNUSABLE = b"dropscore.unusable"
 _FITTED_ON = "all rows after measuring"
 
 
@@ -121,27 +121,13 @@ def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
         ContractError: a column is missing.
         InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows`` or ``single_class``.
     """
-    rules, total = contract.training, data.num_rows
-    if total == 0:
-        raise InputError("no_rows", "The file has a header and no rows.")
     parsed = table_from_arrow(data, contract, labelled=contract.target is not None)
-    share = len(parsed.problems) / total
-    if share > rules.max_unusable_share:
-        row, why = min(parsed.problems.items())
-        raise InputError(
-            "too_many_unusable",
-            f"{len(parsed.problems)} of {total} rows cannot be used ({share:.0%}, allowed are "
-            f"{rules.max_unusable_share:.0%}); the first is row {row + 1}: {why}.",
-        )
+    require_usable(parsed.problems, data.num_rows, contract.training)
     table, classes = parsed.usable()
-    if len(table) < rules.min_rows:
-        raise InputError("too_few_rows", f"{len(table)} usable rows are too few; at least {rules.min_rows} are needed.")
     if contract.target is not None and len(np.unique(classes)) < 2:
         only = str(classes[0])
         raise InputError("single_class", f"All usable rows have the class {only!r}; a model tells at least two apart.")
-    said = (data.schema.metadata or {}).get(_UNUSABLE)
-    unusable = float(said) if said is not None else share
-    return Prepared(table, classes, unusable, len(parsed.problems))
+    return Prepared(table, classes, unusable_share(data, parsed.problems), len(parsed.problems))
 
 
 def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:
