@@ -277,8 +277,11 @@ def version_of(text: str) -> int:
     return version
 
 
-def contamination_of(text: str) -> float:
-    """The share that a command line names."""
+def contamination_of(text: str) -> float | None:
+    """The share that a command line names; None for `contract`: that which the contract declares."""
+    # A pipeline hands every input to its steps, so that there is a word for none.
+    if text == "contract":
+        return None
     share = float(text)
     if not 0 < share <= 0.5:
         raise argparse.ArgumentTypeError("must be above 0 and at most 0.5")

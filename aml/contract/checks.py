@@ -193,6 +193,14 @@ def _answers(contract: DatasetContract) -> _Faults:
         yield Fault(("predictions",), "the columns of a classification follow from its target", "leave them out")
 
 
+def _said_twice(contract: DatasetContract) -> _Faults:
+    """A target that is called `confidence`, or like the share of a class."""
+    if contract.task == "classification" and contract.target in {column.name for column in contract.columns}:
+        names = Counter(column.name.casefold() for column in contract.answering("best").predictions)
+        for name in (name for name, count in names.items() if count > 1):
+            yield Fault(("target",), f"two columns of the answer would be called {name!r}", "rename target or classes")
+
+
 def _tuning(contract: DatasetContract) -> _Faults:
     if contract.task == "classification" and contract.tuning.method not in ("none", "automl"):
         yield Fault(("tuning",), "each of the models has its own", "write it there")
@@ -215,6 +223,7 @@ _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
     ({"columns", "target"}, _classes),
     ({"task", "models", "target", "answer"}, _models),
     ({"task", "models", "target", "answer", "columns", "predictions", "asked"}, _answers),
+    ({"task", "columns", "target"}, _said_twice),
     ({"task", "tuning"}, _tuning),
     ({"columns", "time", "value", "series", "label", "exogenous"}, faults_of_roles),
     ({"candidates", "tuning"}, faults_of_candidates),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from aml.detection.plan import Plan
 from aml.detection.profile import Cells, grouped_median, located
-from aml.detection.series import Ordered, fixed
+from aml.detection.series import BOUND, Ordered, fixed
 from aml.rows import Floats
 
 _BINS = 12
@@ -27,7 +27,6 @@ _WEEKEND = 5 * 24  # the first hour of the week that is of a weekend
 _IMAGINED, _IMAGINED_PART = 24.0, 12.0
 _ROUNDS = 2
 _MISSING_MOST = 0.05  # of the rows of the last week
-_LARGEST = 1e9
 
 Table = NDArray[np.float64]
 
@@ -36,12 +35,13 @@ def felt(rows: Ordered, outside: Floats, plan: Plan) -> list[Floats]:
     """Of each column the mean over the half day up to each row, NaN where all of that is missing.
 
     Args:
-        outside: in order of series and time, shape (n, columns).
+        outside: in order of series and time, shape (n, columns); a number beyond `BOUND` counts as that, for
+            the sake of exact sums, so that a column in units that are always beyond it teaches nothing.
     """
     width = max(1, min(plan.own, plan.day // 2))
     found = []
     for number in range(outside.shape[1]):
-        column: Floats = np.clip(outside[:, number], -_LARGEST, _LARGEST)
+        column: Floats = np.clip(outside[:, number], -BOUND, BOUND)
         there = np.isfinite(column)
         count = rows.total(fixed(np.where(there, 1.0, 0.0)), width)
         total = rows.total(fixed(np.where(there, column, 0.0)), width)

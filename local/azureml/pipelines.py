@@ -117,8 +117,9 @@ class Pipelines:
                 if self._status(name, node) == "" and self._reads_from(asked) <= done:
                     self.start_node(_child(name, node), self._command(name, properties, node))
             running = [task for node in nodes if (task := self._runs.task(_child(name, node))) is not None]
-            if running:
-                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            if not running:
+                raise RuntimeError("no job of the pipeline is under way, and not all have ended")
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
     def _command(self, name: str, pipeline: Json, node: str) -> Json:
         """The command job that a node is."""

@@ -28,7 +28,7 @@ def predict(app: App, dataset: str, request: Request) -> Reply:
     row, about = (body["features"], body) if "features" in body else (body, None)
     if not isinstance(row, dict):
         raise InvalidInputError("bad_json", "features must be an object, a value by column.")
-    (told,) = _predicted(app, asking(contract, choice_of(request, about)), [row])
+    (told,) = _predicted(app, asking(contract, choice_of(request, about)), [row], hopeless=False)
     if "error" in told:
         raise InvalidInputError("rows_refused", told["error"])
     return as_json(200, told)
@@ -48,7 +48,7 @@ def predict_batch(app: App, dataset: str, request: Request) -> Reply:
             "batch_too_large",
             f"{len(rows)} rows are more than the {most} of a batch; send them to /api/datasets/{dataset}/score.",
         )
-    told = _predicted(app, asking(contract, choice_of(request, about)), rows)
+    told = _predicted(app, asking(contract, choice_of(request, about)), rows, hopeless=True)
     return as_json(200, {"predictions": told, "count": len(told)})
 
 
@@ -62,9 +62,9 @@ def _classification(dataset: str) -> DatasetContract:
     return contract
 
 
-def _predicted(app: App, contract: DatasetContract, rows: Sequence[Record]) -> list[dict[str, Any]]:
-    """What is said of each row, in their order; `contract` as it is asked."""
-    scored = app.inline.score(contract, RecordsSource(rows)).body
+def _predicted(app: App, contract: DatasetContract, rows: Sequence[Record], *, hopeless: bool) -> list[dict[str, Any]]:
+    """What is said of each row, in their order; `contract` as it is asked, `hopeless` as of `InlineScoring.score`."""
+    scored = app.inline.score(contract, RecordsSource(rows), hopeless=hopeless).body
     about = {
         "model": scored["model"],
         "model_version": scored["model"]["version"],

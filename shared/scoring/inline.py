@@ -44,13 +44,16 @@ class InlineScoring:
         self._history = history
         self._targets = targets
 
-    def score(self, contract: DatasetContract, source: Source, *, alone: bool = False) -> InlineAnswer:
+    def score(
+        self, contract: DatasetContract, source: Source, *, alone: bool = False, hopeless: bool = False
+    ) -> InlineAnswer:
         """Scores the table; raises what a file's run would end with, and `NoLiveModelError` rather than wait.
 
         Args:
             alone: the table stands for itself: nothing that is known from before it is its context.
+            hopeless: a table of which no row can be used is answered too, each row with its error.
         """
-        found = survey(source, contract)
+        found = survey(source, contract, hopeless=hopeless)
         target = self._targets.find(contract.name)
         conversation = Conversation(deployment=target.deployment, wire=self._settings.score_wire)
         before = pa.table({})

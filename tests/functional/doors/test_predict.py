@@ -212,6 +212,17 @@ def test_a_client_of_the_crimes_system_gets_its_two_answers(monkeypatch: pytest.
 # -- some rows -----------------------------------------------------------------------------------------------------
 
 
+def test_bad_rows_alone_keep_their_places_too(doors: Doors, classifier: Penguins) -> None:
+    rows = [{**ROW, "body_mass_g": "heavy"}, {**ROW, "island": "Elba"}]
+
+    body = doors.call("POST", "datasets/penguins/predict/batch", rows).json
+
+    assert body["count"] == 2
+    assert [set(each) for each in body["predictions"]] == [{"error"} | ABOUT] * 2
+    assert ["heavy" in body["predictions"][0]["error"], "Elba" in body["predictions"][1]["error"]] == [True, True]
+    assert classifier.asked == []
+
+
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_a_batch_is_answered_in_its_order_and_a_bad_row_keeps_its_place(doors: Doors, wrapped: bool) -> None:
     rows = [ADELIE, {**ROW, "body_mass_g": "heavy"}, ROW]

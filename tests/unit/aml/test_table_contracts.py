@@ -156,6 +156,13 @@ def _features(*more: dict[str, Any]) -> dict[str, Any]:
         (_with(answer="lda"), "answer: there is no model 'lda'; it is one of best, all, logistic, random_forest, svm"),
         (_with(asked="svm"), "asked: is not for files; leave it out"),
         (
+            _with(
+                columns=[*DECLARED["columns"][:-1], {**DECLARED["columns"][-1], "name": "confidence"}],
+                target="confidence",
+            ),
+            "target: two columns of the answer would be called 'confidence'; rename target or classes",
+        ),
+        (
             _with(predictions=[{"name": "x", "type": "text"}]),
             "predictions: the columns of a classification follow from",
         ),
