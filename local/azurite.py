@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from local.nodejs import AZURITE_SCRIPT, OLDEST_NODE, find_node
-from local.processes import Child, LocalCloudError, accepts_connections, start, wait_until
+from local.processes import LocalCloudError, accepts_connections
+from local.server import Server
 
 # The development account that every Azurite has; public, as Microsoft documents it.
 ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 60.0
 
+class Azurite(Server):
+    """An Azurite with its data in `folder`.
 
-class Azurite:
-    """A running Azurite with its data in `folder`; a context manager that starts it and stops it by SIGTERM."""
+    SIGTERM makes it keep what was stored; SIGKILL straight after a write loses it.
+    """
+
+    name = "Azurite"
+    start_seconds = 60.0
+    stop_seconds = 60.0
 
     def __init__(self, folder: Path, *, blob_port: int, queue_port: int, table_port: int, log: Path) -> None:
+        super().__init__(log)
         self.folder = folder
         self.blob_port = blob_port
         self.queue_port = queue_port
         self.table_port = table_port
         self.account_name = ACCOUNT_NAME
         self.account_key = ACCOUNT_KEY
-        self._log = log
-        self._child: Child | None = None
-
-    @property
-    def child(self) -> Child:
-        """The process; LocalCloudError before it was started."""
-        if self._child is None:
-            raise LocalCloudError("Azurite has not been started")
-        return self._child
 
     @property
     def blob_endpoint(self) -> str:
@@ -60,36 +55,13 @@ class Azurite:
             f"BlobEndpoint={self.blob_endpoint};QueueEndpoint={self.queue_endpoint};TableEndpoint={self.table_endpoint};"
         )
 
-    def start(self) -> None:
-        """Start it and wait until its three services answer. LocalCloudError says what is missing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._child = start("Azurite", self._command(), log=self._log)
-        try:
-            wait_until(self._answers, self._child, _START_SECONDS)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End it by SIGTERM, which keeps what was stored (SIGKILL straight after a write loses it)."""
-        if self._child is not None:
-            self._child.stop(_STOP_SECONDS)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def _command(self) -> list[str | Path]:
         node = find_node()
         if node is None:
             raise LocalCloudError(f"Azurite needs Node {OLDEST_NODE} or newer. Run `make setup`: it brings one along.")
         if not AZURITE_SCRIPT.exists():
             raise LocalCloudError(f"Azurite is not installed ({AZURITE_SCRIPT} is missing). Run `make setup`.")
+        self.folder.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [node.node, AZURITE_SCRIPT, "--location", self.folder.resolve()]
         # the newest azure-storage-blob sends an API version that this Azurite does not list
         command += ["--silent", "--loose", "--skipApiVersionCheck", "--disableTelemetry"]

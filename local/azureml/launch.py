@@ -8,23 +8,22 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from local.azurite import Azurite
 from local.certificates import Certificate
-from local.processes import Child, LocalCloudError, port_is_free, port_owner, start, wait_until
+from local.processes import LocalCloudError, port_is_free, port_owner
+from local.server import Server
 
 from .config import DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_WORKSPACE
 
-_ROOT = Path(__file__).resolve().parents[2]
-# its deployments start before it says that it is ready, and the first of them may have to build its environment
-_START_SECONDS = 300.0
-_STOP_SECONDS = 30.0
 
+class AzureMLEmulator(Server):
+    """An emulator with its memory in `state`; it ends its jobs and servers, which have process groups of their own."""
 
-class AzureMLEmulator:
-    """A running emulator with its memory in `state`; a context manager that starts it and stops it by SIGTERM."""
+    name = "Azure ML emulator"
+    # its deployments start before it says that it is ready, and the first of them may have to build its environment
+    start_seconds = 300.0
+    stop_seconds = 30.0
 
     def __init__(
         self,
@@ -36,26 +35,18 @@ class AzureMLEmulator:
         certificate: Certificate,
         log: Path,
     ) -> None:
+        super().__init__(log)
         self._state = state
         self._port = port
         self._azurite = azurite
         self._environments = environments
         self._certificate = certificate
-        self._log = log
-        self._child: Child | None = None
         self._identity_header = secrets.token_hex(16)
 
     @property
     def url(self) -> str:
         """Base address of every plane, without a slash at the end."""
         return f"https://localhost:{self._port}"
-
-    @property
-    def child(self) -> Child:
-        """The process; LocalCloudError before it was started."""
-        if self._child is None:
-            raise LocalCloudError("The Azure ML emulator has not been started")
-        return self._child
 
     def client_environment(self) -> dict[str, str]:
         """Environment variables with which the Azure SDKs, unchanged, find this emulator and may call it."""
@@ -78,26 +69,7 @@ class AzureMLEmulator:
                 + (f" by {owner}" if owner else "")
                 + ". Stop what uses it and try again."
             )
-        self._child = start("Azure ML emulator", self._command(), log=self._log, cwd=_ROOT)
-        try:
-            wait_until(self._ready, self._child, _START_SECONDS)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End it by SIGTERM; it ends its jobs and servers, which have process groups of their own."""
-        if self._child is not None:
-            self._child.stop(_STOP_SECONDS)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        super().start()
 
     def _command(self) -> list[str | Path]:
         command: list[str | Path] = [sys.executable, "-m", "local.azureml", "--port", str(self._port)]
@@ -106,7 +78,7 @@ class AzureMLEmulator:
         command += ["--blob-endpoint", self._azurite.blob_endpoint]
         return [*command, "--account-name", self._azurite.account_name, "--account-key", self._azurite.account_key]
 
-    def _ready(self) -> bool:
+    def _answers(self) -> bool:
         trusted = ssl.create_default_context(cafile=str(self._certificate.cert))
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=2.0, context=trusted) as answer:
