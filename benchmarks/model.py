@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -27,8 +27,8 @@ from aml.messages import ARROW
 from aml.rows import Rows, single_series
 from aml.train import train
 from local.environments import ensure_environment
+from local.inference import InferenceServer
 from local.installing import ENVIRONMENTS, ROOT
-from local.processes import free_ports, start, wait_until
 
 _HOUR_US = 3_600_000_000
 _TRAINING_ROWS = 8_760
@@ -147,25 +147,9 @@ def _cold_start(folder: Path, rows: Rows, environment: Mapping[str, str]) -> flo
 def server(model: Path, environment: Mapping[str, str], workers: int = 1) -> Iterator[str]:
     """An inference server with the model in this folder, ready."""
     python = ensure_environment((ROOT / "aml/env/conda.yml").read_text(encoding="utf-8"), ENVIRONMENTS)
-    port, health_port = free_ports(2)
-    command: Sequence[str | Path] = [
-        *(python.parent / "azmlinfsrv", "--entry_script", ROOT / "aml/score.py", "--model_dir", model),
-        *("--worker_count", str(workers), "--port", str(port), "--health_port", str(health_port)),
-    ]
-    child = start("azmlinfsrv", command, log=model.parent / "log", env={**os.environ, **environment}, cwd=model)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _healthy(url), child, timeout=60)
-        yield url
-    finally:
-        child.stop()
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
-        return False
+    script, log = ROOT / "aml/score.py", model.parent / "log"
+    with InferenceServer(python, script, model, environment, workers=workers, log=log) as running:
+        yield running.url
 
 
 def _request(rows: Rows) -> bytes:

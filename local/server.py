@@ -32,7 +32,7 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start it and wait until it answers. LocalCloudError says what is missing, or how its log ends."""
-        self._child = start(self.name, self._command(), log=self._log, env=self._environment(), cwd=ROOT)
+        self._child = start(self.name, self._command(), log=self._log, env=self._environment(), cwd=self._folder())
         try:
             wait_until(self._answers, self._child, self.start_seconds)
         except BaseException:
@@ -64,3 +64,7 @@ class Server(ABC):
     def _environment(self) -> Mapping[str, str] | None:
         """The whole environment of the process; None: ours."""
         return None
+
+    def _folder(self) -> Path:
+        """Where the process starts."""
+        return ROOT

@@ -1,14 +1,12 @@
 """The real inference server, started as a deployment starts it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import requests
 
-from local.processes import free_ports, start, wait_until
+from local.inference import InferenceServer
 
 
 def stream(table: pa.Table) -> bytes:
@@ -22,22 +20,7 @@ def stream(table: pa.Table) -> bytes:
 @contextmanager
 def served(python: Path, snapshot: Path, folder: Path, workers: int, **environment: str) -> Iterator[str]:
     """The address of a server of the model below `folder/model_dir`."""
-    port, health_port = free_ports(2)
-    command: list[str | Path] = [python.parent / "azmlinfsrv", "--entry_script", snapshot / "aml/score.py"]
-    command += ["--model_dir", folder / "model_dir", "--worker_count", str(workers)]
-    command += ["--port", str(port), "--health_port", str(health_port)]
     names = {"DROPSCORE_MODEL_NAME": "iforest_gas", "DROPSCORE_MODEL_VERSION": "3", **environment}
-    server = start("azmlinfsrv", command, log=folder / "log", env={**os.environ, **names}, cwd=folder)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: _healthy(url), server, timeout=60)
-        yield url
-    finally:
-        server.stop()
-
-
-def _healthy(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:  # refused, or accepted by a worker that is still starting
-        return False
+    script, log = snapshot / "aml/score.py", folder / "log"
+    with InferenceServer(python, script, folder / "model_dir", names, workers=workers, log=log) as server:
+        yield server.url
