@@ -56,7 +56,7 @@ class Emulator:
         self._workspace = Workspace(config, self._store, self._blobs)
         self._runs = Runs(config, self._store, self._blobs, self._references, self._tokens)
         self._metrics = Metrics(self._store)
-        self._sweeps = Sweeps(config, self._store, self._runs, self._metrics)
+        self._sweeps = Sweeps(self._store, self._runs, self._metrics)
         self._pipelines = Pipelines(self._store, self._runs, self._references)
         self._jobs = Jobs(
             config, self._store, self._references, self._runs, self._sweeps, self._pipelines, self._operations

@@ -41,9 +41,9 @@ class Jobs:
         self._references = references
         self._runs = runs
         self._sweeps = sweeps
-        self._sweeps.start_trial = self._start_command
+        self._sweeps.start_child = self._start_command
         self._pipelines = pipelines
-        self._pipelines.start_node = self._start_command
+        self._pipelines.start_child = self._start_command
         self._operations = operations
 
     def register(self, routes: Routes) -> None:

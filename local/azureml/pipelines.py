@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 from .errors import Json, user_error
+from .parents import Parents
 from .references import References
-from .runs import TERMINAL, Runs
+from .runs import Runs
 from .store import Store
 from .workspace import DEFAULT_DATASTORE
 
@@ -18,16 +18,14 @@ _PARENT = re.compile(r"\$\{\{\s*parent\.(inputs|outputs)\.([A-Za-z_]\w*)\s*\}\}$
 _SIBLING = re.compile(r"\$\{\{\s*parent\.jobs\.([A-Za-z_]\w*)\.outputs\.([A-Za-z_]\w*)\s*\}\}$")
 
 
-class Pipelines:
-    """Runs the pipelines of the store. `start_node` submits a command job of this name and these properties."""
+class Pipelines(Parents):
+    """Runs the pipelines of the store."""
+
+    kind = "Pipeline"
 
     def __init__(self, store: Store, runs: Runs, references: References) -> None:
-        self._store = store
-        self._runs = runs
+        super().__init__(store, runs)
         self._references = references
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._cancelled: dict[str, Callable[[], None]] = {}
-        self.start_node: Callable[[str, Json], Json] = lambda name, asked: {}
 
     def nodes_to_check(self, name: str, asked: Json) -> list[Json]:
         """The command jobs that the pipeline will start. ArmError for one that could not run."""
@@ -54,69 +52,34 @@ class Pipelines:
             "sourceJobId": None,
         }
 
-    def submit(self, name: str) -> None:
-        """Begin to run the pipeline."""
-        self._tasks[name] = asyncio.create_task(self._run(name), name=f"pipeline {name}")
+    async def _work(self, name: str) -> None:
+        self._set(name, {"status": "Running"})
+        failed = await self._nodes(name)
+        if failed:
+            await self._end_children(name)
+        self._end(name, "Failed" if failed else "Completed", failed)
 
-    def resume(self) -> None:
-        """Go on with pipelines that an earlier process left unfinished; their nodes have been resumed already."""
-        for job in self._store.under("jobs"):
-            if job["properties"]["jobType"] != "Pipeline" or job["properties"]["status"] in TERMINAL:
-                continue
-            if job["properties"]["status"] == "CancelRequested":
-                self._stop_nodes(job["name"])
-                self._end(job["name"], "Canceled")
-            else:
-                self.submit(job["name"])
-
-    def cancel(self, name: str, when_ended: Callable[[], None]) -> None:
-        """End the pipeline and its nodes."""
-        self._cancelled[name] = when_ended
-        self._set(name, "CancelRequested")
-        self._tasks[name].cancel()
-
-    async def stop(self) -> None:
-        """Leave all pipelines as they are."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, name: str) -> None:
-        try:
-            self._set(name, "Running")
-            failed = await self._nodes(name)
-            if failed:
-                await self._end_nodes(name)
-            self._end(name, "Failed" if failed else "Completed", failed)
-        except asyncio.CancelledError:
-            # the emulator's own end cancels too, and then the pipeline's state stays as it is
-            if name in self._cancelled:
-                await self._end_nodes(name)
-                self._end(name, "Canceled")
-                self._cancelled.pop(name)()
-        except Exception as error:
-            self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
-            raise
-        finally:
-            self._tasks.pop(name, None)
+    def _children(self, name: str) -> list[str]:
+        children = [_child(name, node) for node in self._job(name)["properties"]["jobs"]]
+        return [child for child in children if self._status(child)]
 
     async def _nodes(self, name: str) -> str | None:
         """Every node once what it reads is there; the first failure in words, None when all have completed."""
         properties = self._job(name)["properties"]
         nodes: Mapping[str, Json] = properties["jobs"]
         while True:
-            done = {node for node in nodes if self._status(name, node) == "Completed"}
-            bad = next((node for node in nodes if self._status(name, node) in ("Failed", "Canceled")), None)
+            status = {node: self._status(_child(name, node)) for node in nodes}
+            done = {node for node in nodes if status[node] == "Completed"}
+            bad = next((node for node in nodes if status[node] in ("Failed", "Canceled")), None)
             if bad is not None:
                 why = (self._store.get(f"runs/{_child(name, bad)}") or {}).get("error", "")
-                return f"The job {bad} of the pipeline {self._status(name, bad).lower()}. {why}".strip()
+                return f"The job {bad} of the pipeline {status[bad].lower()}. {why}".strip()
             if len(done) == len(nodes):
                 return None
             for node, asked in nodes.items():
-                if self._status(name, node) == "" and self._reads_from(asked) <= done:
-                    self.start_node(_child(name, node), self._command(name, properties, node))
-            running = [task for node in nodes if (task := self._runs.task(_child(name, node))) is not None]
+                if status[node] == "" and self._reads_from(asked) <= done:
+                    self.start_child(_child(name, node), self._command(name, properties, node))
+            running = self._ends([_child(name, node) for node in nodes])
             if not running:
                 raise RuntimeError("no job of the pipeline is under way, and not all have ended")
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -192,38 +155,6 @@ class Pipelines:
     def _reads_from(self, node: Json) -> set[str]:
         values = [str(given.get("value", "")) for given in (node.get("inputs") or {}).values()]
         return {match[1] for value in values if (match := _SIBLING.match(value))}
-
-    def _stop_nodes(self, name: str) -> list[asyncio.Task[None]]:
-        tasks = []
-        for node in self._job(name)["properties"]["jobs"]:
-            child = _child(name, node)
-            tasks += [task] if (task := self._runs.task(child)) is not None else []
-            if self._status(name, node) not in ("", *TERMINAL, "CancelRequested"):
-                self._runs.cancel(child, lambda: None)
-        return tasks
-
-    async def _end_nodes(self, name: str) -> None:
-        await asyncio.gather(*self._stop_nodes(name), return_exceptions=True)
-
-    def _status(self, name: str, node: str) -> str:
-        """Of a node's job; '' when it was not started yet."""
-        job = self._store.get(f"jobs/{_child(name, node)}")
-        return "" if job is None else str(job["properties"]["status"])
-
-    def _job(self, name: str) -> Json:
-        job = self._store.get(f"jobs/{name}")
-        assert job is not None, "jobs are never deleted"
-        return job
-
-    def _end(self, name: str, status: str, error: str | None = None) -> None:
-        notes = {"endTimeUtc": datetime.now(UTC).isoformat()} | ({"error": error} if error else {})
-        self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
-        self._set(name, status)
-
-    def _set(self, name: str, status: str) -> None:
-        job = self._job(name)
-        job["properties"]["status"] = status
-        self._store.put(f"jobs/{name}", job)
 
 
 def output_of(job: str, output: str, asked: Json) -> str:

@@ -22,6 +22,7 @@ from .metrics import job_environment
 from .processes import child_environment, end_group, python_environment
 from .references import MODEL_TYPES, References, kind_of_input, newest_version
 from .store import Store
+from .tasks import Tasks
 from .tokens import TokenAuthority
 
 TERMINAL = frozenset({"Completed", "Failed", "Canceled"})
@@ -45,50 +46,42 @@ class Runs:
         self._references = references
         self._tokens = tokens
         self._nodes = asyncio.Semaphore(NODES)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._cancelled: dict[str, Callable[[], None]] = {}
+        self._tasks = Tasks()
         self._folder = config.state / "jobs"
 
     def resume(self) -> None:
         """Put jobs that an earlier process left unfinished into the queue again."""
-        for job in self._store.under("jobs"):
-            if job["properties"]["jobType"] != "Command":
-                continue
-            status = job["properties"]["status"]
+        for name, status in unfinished(self._store, "Command"):
             if status == "CancelRequested":
-                self._end(job["name"], "Canceled")
-            elif status not in TERMINAL:
-                self.submit(job["name"])
+                self._end(name, "Canceled")
+            else:
+                self.submit(name)
 
     def submit(self, name: str) -> None:
         """Run the job as soon as a node is free."""
-        self._tasks[name] = asyncio.create_task(self._run(name), name=f"job {name}")
+        self._tasks.begin(name, self._run(name))
 
-    def cancel(self, name: str, when_ended: Callable[[], None]) -> None:
+    def cancel(self, name: str, when_ended: Callable[[], None] = lambda: None) -> None:
         """End the job's process group; `when_ended` is called once it has ended."""
-        task = self._tasks.get(name)
-        self._cancelled[name] = when_ended
+
+        async def afterwards() -> None:
+            self._end(name, "Canceled")
+            when_ended()
+
         self._set(name, "CancelRequested")
-        if task is None:
-            self._finish_cancel(name)
-        else:
-            task.cancel()
+        self._tasks.end(name, afterwards)
 
     def task(self, name: str) -> asyncio.Task[None] | None:
-        """What runs the job; None when it has ended. Not to be awaited by itself: it may be cancelled."""
-        return self._tasks.get(name)
+        """What runs the job, or ends it; None when it has ended. Not to be awaited by itself: it may be cancelled."""
+        return self._tasks.of(name)
 
     def forget(self, name: str) -> None:
         """End the job's process group, and leave no word about it: a fault on order."""
-        if task := self._tasks.get(name):
-            task.cancel()
+        self._tasks.drop(name)
 
     async def stop(self) -> None:
         """End the processes of running jobs; they will be resumed."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.stop()
 
     def log(self, name: str) -> Path:
         """The job's log on this machine."""
@@ -99,18 +92,12 @@ class Runs:
             self._set(name, "Queued")
             async with self._nodes:
                 await self._execute(name)
-        except asyncio.CancelledError:
-            # the emulator's own end cancels too, and then the job's state stays as it is
-            if name in self._cancelled:
-                self._finish_cancel(name)
         except (JobFailedError, ArmError) as error:
             self._end(name, "Failed", str(error))
         except Exception as error:
             # a job that breaks the emulator must not stay "Running" for ever
             self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
             raise
-        finally:
-            self._tasks.pop(name, None)
 
     async def _execute(self, name: str) -> None:
         job = self._store.get(f"jobs/{name}")
@@ -248,11 +235,6 @@ class Runs:
                 about |= {"dataUri": uri, "dataType": item["jobOutputType"]}
             self._store.put(key, resource(self._config, key, about))
 
-    def _finish_cancel(self, name: str) -> None:
-        when_ended = self._cancelled.pop(name)
-        self._end(name, "Canceled")
-        when_ended()
-
     def _end(self, name: str, status: str, error: str | None = None) -> None:
         notes: Json = {"endTimeUtc": datetime.now(UTC).isoformat()}
         if error is not None:
@@ -267,6 +249,14 @@ class Runs:
         self._store.put(f"jobs/{name}", job)
         if notes:
             self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
+
+
+def unfinished(store: Store, kind: str) -> list[tuple[str, str]]:
+    """Name and status of the jobs of a type that have not ended."""
+    jobs = [(job["name"], job["properties"]) for job in store.under("jobs")]
+    return [
+        (name, about["status"]) for name, about in jobs if about["jobType"] == kind and about["status"] not in TERMINAL
+    ]
 
 
 def _command(properties: Json, inputs: Mapping[str, str], outputs: Mapping[str, Path]) -> str:

@@ -6,15 +6,12 @@ import asyncio
 import json
 import random
 import re
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from .commands import seconds
-from .config import Config
 from .errors import Json, user_error
 from .metrics import Metrics
+from .parents import Parents
 from .policies import laggards
 from .policies import require_known as require_known_policy
 from .runs import TERMINAL, Runs
@@ -26,19 +23,16 @@ _REFERENCE = re.compile(r"\$\{\{\s*search_space\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}
 _TRIALS = 1000  # the service's own limit
 
 
-class Sweeps:
-    """Runs the sweeps of the store. `start_trial` submits a command job of this name and these properties."""
+class Sweeps(Parents):
+    """Runs the sweeps of the store."""
 
-    def __init__(self, config: Config, store: Store, runs: Runs, metrics: Metrics) -> None:
-        self._config = config
-        self._store = store
-        self._runs = runs
+    kind = "Sweep"
+
+    def __init__(self, store: Store, runs: Runs, metrics: Metrics) -> None:
+        super().__init__(store, runs)
         self._metrics = metrics
         self._metrics.noticed = self._stir
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stirred: dict[str, asyncio.Event] = {}
-        self._cancelled: dict[str, Callable[[], None]] = {}
-        self.start_trial: Callable[[str, Json], Json] = lambda name, asked: {}
 
     def trial_to_check(self, asked: Json) -> Json:
         """One trial as the command job that it will be. ArmError for a sweep that could not run."""
@@ -79,56 +73,18 @@ class Sweeps:
             "objective": asked["objective"] | {"goal": objective["goal"].title()},
         }
 
-    def submit(self, name: str) -> None:
-        """Begin to run the sweep."""
+    async def _work(self, name: str) -> None:
         self._stirred[name] = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._run(name), name=f"sweep {name}")
-
-    def resume(self) -> None:
-        """Go on with sweeps that an earlier process left unfinished; their trials have been resumed already."""
-        for job in self._store.under("jobs"):
-            if job["properties"]["jobType"] != "Sweep" or job["properties"]["status"] in TERMINAL:
-                continue
-            if job["properties"]["status"] == "CancelRequested":
-                self._stop_trials(job["name"])
-                self._end(job["name"], "Canceled")
-            else:
-                self.submit(job["name"])
-
-    def cancel(self, name: str, when_ended: Callable[[], None]) -> None:
-        """End the sweep and its trials."""
-        self._cancelled[name] = when_ended
-        self._set(name, {"status": "CancelRequested"})
-        self._tasks[name].cancel()
-
-    async def stop(self) -> None:
-        """Leave all sweeps as they are."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, name: str) -> None:
         sweep = self._job(name)["properties"]
         timeout = (sweep.get("limits") or {}).get("timeout")
         try:
             async with asyncio.timeout(seconds(timeout) if timeout else None):
                 await self._trials(name, sweep)
-            self._conclude(name, sweep)
         except TimeoutError:
-            await self._end_trials(name)
+            await self._end_children(name)
             self._end(name, "Canceled", f"The sweep ran longer than its limit of {timeout} and was ended.")
-        except asyncio.CancelledError:
-            # the emulator's own end cancels too, and then the sweep's state stays as it is
-            if name in self._cancelled:
-                await self._end_trials(name)
-                self._end(name, "Canceled")
-                self._cancelled.pop(name)()
-        except Exception as error:
-            self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
-            raise
-        finally:
-            self._tasks.pop(name, None)
+        else:
+            self._conclude(name, sweep)
 
     async def _trials(self, name: str, sweep: Json) -> None:
         """Keep as many trials running as the limits allow, until there are no more."""
@@ -151,7 +107,7 @@ class Sweeps:
                     sampler.tell(number, self._best(child, sweep) if self._status(child) == "Completed" else None)
             while len(running) < at_once and started < total and (point := sampler.draw()) is not None:
                 running.append(_child(name, started))
-                self.start_trial(_child(name, started), _trial(sweep, kept["outputs"], name, point))
+                self.start_child(_child(name, started), _trial(sweep, kept["outputs"], name, point))
                 started += 1
             if not running:
                 return
@@ -162,7 +118,7 @@ class Sweeps:
         """Until a trial has ended or logged something."""
         stirred = self._stirred[name]
         logged = asyncio.create_task(stirred.wait())
-        ends = [task for child in running if (task := self._runs.task(child)) is not None]
+        ends = self._ends(running)
         try:
             if len(ends) == len(running):  # else one has ended already
                 await asyncio.wait([logged, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -176,7 +132,7 @@ class Sweeps:
         logged = {child: values for child, values in histories.items() if values}
         for child in laggards(sweep.get("earlyTermination"), logged, goal):
             if self._status(child) not in (*TERMINAL, "CancelRequested"):
-                self._runs.cancel(child, lambda: None)
+                self._runs.cancel(child)
 
     def _conclude(self, name: str, sweep: Json) -> None:
         """Name the best of the trials that completed; a sweep without one has failed."""
@@ -208,43 +164,12 @@ class Sweeps:
         if parent in self._stirred:
             self._stirred[parent].set()
 
-    def _stop_trials(self, name: str) -> list[asyncio.Task[None]]:
-        tasks = []
-        for child in self._children(name):
-            tasks += [task] if (task := self._runs.task(child)) is not None else []
-            if self._status(child) not in (*TERMINAL, "CancelRequested"):
-                self._runs.cancel(child, lambda: None)
-        return tasks
-
-    async def _end_trials(self, name: str) -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._stop_trials(name), return_exceptions=True)
-
     def _children(self, name: str) -> list[str]:
-        """Names of the trials that were started, by number."""
         number, names = 0, []
         while self._store.get(f"jobs/{_child(name, number)}") is not None:
             names.append(_child(name, number))
             number += 1
         return names
-
-    def _job(self, name: str) -> Json:
-        job = self._store.get(f"jobs/{name}")
-        assert job is not None, "jobs are never deleted"
-        return job
-
-    def _status(self, name: str) -> str:
-        return str(self._job(name)["properties"]["status"])
-
-    def _end(self, name: str, status: str, error: str | None = None) -> None:
-        notes = {"endTimeUtc": datetime.now(UTC).isoformat()} | ({"error": error} if error else {})
-        self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
-        self._set(name, {"status": status})
-
-    def _set(self, name: str, changes: Json) -> None:
-        job = self._job(name)
-        job["properties"] |= changes
-        self._store.put(f"jobs/{name}", job)
 
 
 def _child(name: str, number: int) -> str:

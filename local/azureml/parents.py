@@ -1,0 +1,103 @@
+"""Jobs that are made of other jobs: how sweeps and pipelines are begun, gone on with, cancelled and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from .errors import Json
+from .runs import TERMINAL, Runs, unfinished
+from .store import Store
+from .tasks import Tasks
+
+
+class Parents(ABC):
+    """Runs the jobs of one type. `start_child` submits a command job of this name and these properties.
+
+    What an earlier process was cancelling is cancelled: its children, which `Runs` has taken up again, end with it.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, store: Store, runs: Runs) -> None:
+        self._store = store
+        self._runs = runs
+        self._tasks = Tasks()
+        self.start_child: Callable[[str, Json], Json] = lambda name, asked: {}
+
+    @abstractmethod
+    async def _work(self, name: str) -> None:
+        """Start children until there are no more, and `_end` the job."""
+
+    @abstractmethod
+    def _children(self, name: str) -> list[str]:
+        """Names of the children that were started, in their order."""
+
+    def submit(self, name: str) -> None:
+        """Begin to run the job."""
+        self._tasks.begin(name, self._run(name))
+
+    def resume(self) -> None:
+        """Go on with jobs that an earlier process left unfinished; their children have been resumed already."""
+        for name, status in unfinished(self._store, self.kind):
+            if status == "CancelRequested":
+                self.cancel(name)
+            else:
+                self.submit(name)
+
+    def cancel(self, name: str, when_ended: Callable[[], None] = lambda: None) -> None:
+        """End the job and its children; `when_ended` is called once all have ended."""
+
+        async def afterwards() -> None:
+            await self._end_children(name)
+            self._end(name, "Canceled")
+            when_ended()
+
+        self._set(name, {"status": "CancelRequested"})
+        self._tasks.end(name, afterwards)
+
+    async def stop(self) -> None:
+        """Leave all jobs as they are."""
+        await self._tasks.stop()
+
+    async def _run(self, name: str) -> None:
+        try:
+            await self._work(name)
+        except Exception as error:
+            self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
+            raise
+
+    async def _end_children(self, name: str) -> None:
+        children = self._children(name)
+        for child in children:
+            if self._status(child) not in (*TERMINAL, "CancelRequested"):
+                self._runs.cancel(child)
+        if ends := self._ends(children):
+            await asyncio.wait(ends)
+
+    def _ends(self, children: list[str]) -> list[asyncio.Task[None]]:
+        """What to wait for of the children that have not ended."""
+        return [task for child in children if (task := self._runs.task(child)) is not None]
+
+    def _status(self, name: str) -> str:
+        """Of a job; '' where there is none."""
+        job = self._store.get(f"jobs/{name}")
+        return "" if job is None else str(job["properties"]["status"])
+
+    def _job(self, name: str) -> Json:
+        job = self._store.get(f"jobs/{name}")
+        assert job is not None, "only command jobs vanish"
+        return job
+
+    def _end(self, name: str, status: str, error: str | None = None) -> None:
+        notes = {"endTimeUtc": datetime.now(UTC).isoformat()} | ({"error": error} if error else {})
+        self._store.put(f"runs/{name}", (self._store.get(f"runs/{name}") or {}) | notes)
+        self._set(name, {"status": status})
+
+    def _set(self, name: str, changes: Json) -> None:
+        job = self._job(name)
+        job["properties"] |= changes
+        self._store.put(f"jobs/{name}", job)
