@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline
 from aml.detection.episodes import WEEK_US, Beginnings
 from aml.detection.series import Ordered
 from aml.forest import SEED, Scorer
-from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, Mask, hold_out
+from aml.holdout import FAULTS_PER_KIND, HOLD_OUT_SHARE, Ground, Mask, hold_out, remaining
 from aml.labelled import Labelled, normal_rows
 from aml.rows import Floats, Rows
 
@@ -62,7 +62,7 @@ def evaluate(rows: Rows, build: Callable[[], Pipeline], context_rows: int) -> Ev
         TooFewRowsError: nothing can be held out.
     """
     ground, fit = hold_out(rows, context_rows, SEED)
-    return judged(ground, fit, build().fit(rows.take(fit)))
+    return judged(ground, fit, build().fit(remaining(rows, fit)))
 
 
 def judged(ground: Ground, fit: Mask, pipeline: Pipeline) -> Evaluation:

@@ -2,7 +2,7 @@
 
 A fifth of the time is held out. Of ten weeks or more it is every fifth of up to fifty equal stretches, the last one
 among them, so that what is held out has the seasons that the rest has; of less, it is the last fifth. The fit sees the
-rest alone, as a series with gaps.
+rest alone, as a series with gaps, and is told which gaps are not the meter's (`remaining`).
 
 The held-out rows, each stretch with the rows before it that features need, are kept beside the model. So the model that
 comes next can be judged on them too.
@@ -10,7 +10,7 @@ comes next can be judged on them too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,8 +20,9 @@ import pyarrow.parquet
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from aml.contract.labels import UNLABELLED
 from aml.faults import FAULTS, Fault, Place, high_of, inject, step_of
-from aml.rows import Rows, apart, concatenate
+from aml.rows import BEHIND_A_CUT, Rows, apart, concatenate
 
 FILE_NAME = "holdout.parquet"
 HOLD_OUT_SHARE = 0.2
@@ -195,6 +196,22 @@ def hold_out(rows: Rows, context_rows: int, seed: int) -> tuple[Ground, Mask]:
     if int(fit.sum()) < 2 or not held.any():
         raise TooFewRowsError("the rows lie too close together in time to hold some out")
     return Ground(rows, held, context_rows, seed), fit
+
+
+def remaining(rows: Rows, fit: Mask) -> Rows:
+    """What may be learnt from: the rows of `fit`.
+
+    The first row behind rows that were left out has a gap before it that no meter has made. It is marked, so that
+    nobody learns from it that rows are missing now and then; a meter that loses none would be found no gap in.
+
+    Args:
+        rows: in order of series and time.
+    """
+    behind = fit & np.r_[False, ~fit[:-1] & (rows.series[1:] == rows.series[:-1])]
+    if not behind.any():
+        return rows.take(fit)
+    label = np.full(len(rows), UNLABELLED, np.int8) if rows.label is None else rows.label
+    return replace(rows, label=np.where(behind, np.int8(BEHIND_A_CUT), label)).take(fit)
 
 
 def load_ground(folder: Path) -> Ground:

@@ -63,11 +63,11 @@ class Labelled:
 
 def normal_rows(ground: Ground) -> NDArray[np.bool_]:
     """The held-out rows that limits are measured on: those labelled as normal where labels judge, else those that are
-    not labelled as anomalies."""
+    not labelled as anomalies, nor behind a cut."""
     judged = Labelled.of(ground)
     if judged is not None:
         return judged.normal
     if ground.rows.label is None:
         return ground.held
-    clean = ground.held & (ground.rows.label != 1)
+    clean = ground.held & (ground.rows.label < 1)
     return clean if clean.any() else ground.held

@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Labels = NDArray[np.int8]
 
+BEHIND_A_CUT = 2
+"""Of a row that follows rows which were left out on purpose: what it says of the time before it is not to be learnt."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -28,7 +31,8 @@ class Rows:
             only one, and others are called by their numbers.
         outside: numbers that the value may follow, such as a temperature, NaN where they are missing, shape (n, k);
             None: there are none.
-        label: what people say a row is, 1 (an anomaly), 0 (none) or `UNLABELLED`, shape (n,); None: nobody has.
+        label: what people say a row is, 1 (an anomaly), 0 (none) or `UNLABELLED`, shape (n,); or `BEHIND_A_CUT`; None:
+            nobody has said anything.
     """
 
     time: Times

@@ -32,7 +32,7 @@ from aml.detection.seasonal import Look, SeasonalSignals
 from aml.detection.series import Lines
 from aml.evaluator import ForestEvaluator
 from aml.forest import SEED, build_pipeline
-from aml.holdout import Ground, Injected, TooFewRowsError, hold_out
+from aml.holdout import Ground, Injected, TooFewRowsError, hold_out, remaining
 from aml.intervals import commonest
 from aml.labelled import Labelled, normal_rows
 from aml.rows import Floats, Rows
@@ -133,14 +133,14 @@ def select(rows: Rows, contract: DatasetContract, contamination: float) -> Selec
     rows = commonest(rows, contract.timezone, contract.holidays)
     try:
         _, outer = hold_out(rows, contract.context_rows, SEED)
-        inner = rows.take(outer)
+        inner = remaining(rows, outer)
         ground, fit = hold_out(inner, contract.context_rows, SEED)
     except TooFewRowsError as error:
         raise InputError("too_few_rows", f"The file cannot choose among candidates: {error}.") from error
     pipeline = build_pipeline(contract, contamination)
     detector: CalibratedDetector = pipeline.named_steps["detector"]
     signals: SeasonalSignals = pipeline.named_steps["signals"]
-    learnt = replace(signals.fit_transform(inner.take(fit)), strangers=(), without=None)
+    learnt = replace(signals.fit_transform(remaining(inner, fit)), strangers=(), without=None)
     ground = ground.kept()
     clean = signals.transform(ground.rows)
     groups = _groups(detector, contract.candidates, learnt)

@@ -15,7 +15,7 @@ from aml.columns import InputError, rows_from_table
 from aml.contract import DatasetContract
 from aml.evaluation import judged
 from aml.forest import SEED
-from aml.holdout import Ground, Mask, TooFewRowsError, hold_out
+from aml.holdout import Ground, Mask, TooFewRowsError, hold_out, remaining
 from aml.rows import Rows
 from aml.train import finish, usable_rows
 from aml.tuning import builder
@@ -73,7 +73,7 @@ class SeriesSteps:
         nothing_given = argparse.Namespace(trees=None, max_samples=None, max_features=None, trial=False)
         chosen = choose(rows, self._contract, self._contamination, nothing_given, lambda metrics, step: None)
         build = builder(self._contract, self._contamination, chosen.parameters, chosen.candidate)
-        return Trained(chosen, build().fit(rows.take(held.fit)))
+        return Trained(chosen, build().fit(remaining(rows, held.fit)))
 
     def finish(self, held: Held, trained: Trained, folder: Path, champion: Path | None) -> dict[str, Any]:
         """As `aml.train.finish`, which fits the model that is kept."""

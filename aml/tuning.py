@@ -23,7 +23,7 @@ from aml.contract.candidates import Candidate
 from aml.detection.families import STEPS, steps_of
 from aml.evaluation import evaluate
 from aml.forest import SEED, build_pipeline
-from aml.holdout import TooFewRowsError, hold_out
+from aml.holdout import TooFewRowsError, hold_out, remaining
 from aml.rows import Rows
 from aml.spaces import WHOLE, Choice, Parameters, Tuning
 
@@ -155,10 +155,10 @@ class SweepTrial:
 
 
 def _inner(rows: Rows, context_rows: int) -> Rows:
-    """What the final measurement fits on; where it leaves a gap, a window steps over it, as over any other."""
+    """What the final measurement fits on."""
     try:
         _, fit = hold_out(rows, context_rows, SEED)
-        return rows.take(fit)
+        return remaining(rows, fit)
     except TooFewRowsError as error:
         raise _too_few(error) from error
 

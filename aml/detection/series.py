@@ -39,7 +39,8 @@ class Ordered:
         code: the row's series, from 0 without gaps, shape (n,).
         begin: position of the first row of the row's series.
         at: 0 to n - 1.
-        clean: whether nobody has said that the row is an anomaly; all rows, where everything is said to be one.
+        clean: whether the row may be learnt from: nobody has said that it is an anomaly, and it is not the first behind
+            rows left out on purpose; all rows, where none may.
     """
 
     order: NDArray[np.intp]
@@ -60,7 +61,7 @@ class Ordered:
         at = np.arange(len(order))
         new = np.r_[True, series[1:] != series[:-1]][: len(order)]
         begin = np.maximum.accumulate(np.where(new, at, 0))
-        clean = np.ones(len(order), dtype=bool) if rows.label is None else rows.label[order] != 1
+        clean = np.ones(len(order), dtype=bool) if rows.label is None else rows.label[order] < 1
         clean |= not clean.any()
         return cls(order, rows.time[order], rows.value[order], np.cumsum(new) - 1, begin, at, clean)
 

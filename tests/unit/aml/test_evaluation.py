@@ -87,6 +87,14 @@ def test_gross_faults_in_an_easy_series_are_found(metrics: Metrics) -> None:
     assert metrics["recall"] == pytest.approx(np.mean(recalls))
 
 
+def test_rows_left_out_for_the_hold_out_do_not_teach_that_rows_are_missing_now_and_then(
+    build: Callable[[], Pipeline],
+) -> None:
+    metrics = evaluate(hourly(days=365), build, 23).metrics
+
+    assert metrics["recall_missing"] == 1.0
+
+
 def test_the_same_rows_give_the_same_metrics(
     metrics: Metrics, build: Callable[[], Pipeline], training_rows: Rows
 ) -> None:

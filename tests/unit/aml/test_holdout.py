@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from aml.contract.labels import UNLABELLED
 from aml.faults import FAULTS
-from aml.holdout import FAULTS_PER_KIND, FILE_NAME, Ground, GroundError, TooFewRowsError, hold_out, load_ground
-from aml.rows import Rows, concatenate
+from aml.holdout import (
+    FAULTS_PER_KIND,
+    FILE_NAME,
+    Ground,
+    GroundError,
+    TooFewRowsError,
+    hold_out,
+    load_ground,
+    remaining,
+)
+from aml.rows import BEHIND_A_CUT, Rows, concatenate
 from tests.unit.aml.streams import hourly, streams
 
 CONTEXT = 23
@@ -32,6 +42,31 @@ def test_a_year_is_held_out_in_ten_stretches_with_the_last_days_among_them() -> 
     months = np.unique(YEAR.time[ground.held].astype("datetime64[us]").astype("datetime64[M]"))
     assert len(months) >= 10
     assert (fit == ~ground.held).all()
+
+
+def test_the_first_row_behind_what_is_left_out_is_marked_and_nothing_else_changes() -> None:
+    rows = meters(2, 100)
+    said = Rows(rows.time, rows.value, rows.series, label=np.arange(len(rows)).astype(np.int8) % 2)
+    _, fit = hold_out(rows, CONTEXT, 1)
+    where = np.flatnonzero(fit)
+    behind = np.r_[False, (np.diff(where) > 1) & (np.diff(rows.series[where]) == 0)]
+
+    for whole in (rows, said):
+        left = remaining(whole, fit)
+        assert left.label is not None
+        assert (left.time == whole.time[fit]).all()
+        assert (left.value == whole.value[fit]).all()
+        assert ((left.label == BEHIND_A_CUT) == behind).all()
+        before = np.full(len(rows), UNLABELLED) if whole.label is None else whole.label
+        assert (left.label[~behind] == before[where][~behind]).all()
+    assert int(behind.sum()) == 2  # of each meter's two held-out stretches one is the last
+
+
+def test_where_the_end_alone_is_left_out_nothing_is_marked() -> None:
+    rows = hourly(days=60)
+    _, fit = hold_out(rows, CONTEXT, 1)
+
+    assert remaining(rows, fit).label is None
 
 
 def test_less_than_ten_weeks_are_held_out_at_their_end() -> None:
