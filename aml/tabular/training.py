@@ -119,15 +119,27 @@ def prepare(data: pa.Table, contract: DatasetContract) -> Prepared:
 
     Raises:
         ContractError: a column is missing.
-        InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows`` or ``single_class``.
+        InputError: ``no_rows``, ``too_many_unusable``, ``too_few_rows``, ``single_class`` or ``too_few_of_class``.
     """
     parsed = table_from_arrow(data, contract, labelled=contract.target is not None)
     require_usable(parsed.problems, data.num_rows, contract.training)
     table, classes = parsed.usable()
-    if contract.target is not None and len(np.unique(classes)) < 2:
-        only = str(classes[0])
-        raise InputError("single_class", f"All usable rows have the class {only!r}; a model tells at least two apart.")
+    if contract.target is not None:
+        _require_classes(classes, contract.target, contract.training.min_per_class)
     return Prepared(table, classes, unusable_share(data, parsed.problems), len(parsed.problems))
+
+
+def _require_classes(classes: Classes, target: str, least: int) -> None:
+    names, counts = np.unique(classes, return_counts=True)
+    if len(names) < 2:
+        only = str(names[0])
+        raise InputError("single_class", f"All usable rows have the class {only!r}; a model tells at least two apart.")
+    few = [f"{name} {rows}" for name, rows in zip(names, counts.tolist(), strict=True) if rows < least]
+    if few:
+        raise InputError(
+            "too_few_of_class",
+            f"Training needs at least {least} usable rows of each {target}; there are: {', '.join(few)}.",
+        )
 
 
 def hold_out(prepared: Prepared, contract: DatasetContract) -> Held:

@@ -22,6 +22,7 @@ from tests.unit.aml.tabular.birds import birds, contract_of
 _DATE = "20261121"
 _TREE = {"name": "tree", "algorithm": "decision_tree", "parameters": {"max_depth": 4}}
 _LINE = {"name": "line", "algorithm": "logistic"}
+_LONE = {"training": {"min_rows": 20, "max_unusable_share": 0.2, "min_per_class": 1}}
 
 
 def _contract(*models: dict[str, Any], **changes: Any) -> DatasetContract:
@@ -108,7 +109,7 @@ def test_a_class_of_one_row_is_fitted_on_and_a_fold_does_without_it(tmp_path: Pa
     tuned = {**_TREE, "parameters": {}, "tuning": {"method": "grid", "folds": 5, "space": {"max_depth": [2, 5]}}}
     machine = {"name": "machine", "algorithm": "svm"}
 
-    metrics = _trained(tmp_path, _contract(_LINE, tuned, machine), pa.concat_tables([data, lonely]))
+    metrics = _trained(tmp_path, _contract(_LINE, tuned, machine, **_LONE), pa.concat_tables([data, lonely]))
 
     bundle = open_bundle(find_bundle(tmp_path))
     assert all("ibis" in bundle.pipeline.classes(name) for name in bundle.pipeline)
@@ -124,7 +125,7 @@ def test_every_algorithm_bears_a_class_of_one_row_beside_two_others(tmp_path: Pa
     data = birds(61, classes=("crane", "heron"))
     lonely = data.slice(0, 1).set_column(6, "species", pa.array(["ibis"]))
 
-    metrics = _trained(tmp_path, _contract(*models), pa.concat_tables([data, lonely]))
+    metrics = _trained(tmp_path, _contract(*models, **_LONE), pa.concat_tables([data, lonely]))
 
     pipelines = open_bundle(find_bundle(tmp_path)).pipeline
     assert metrics["rows_by_class"]["ibis"] == 1
@@ -150,7 +151,7 @@ def test_a_lone_row_of_another_class_is_no_class(tmp_path: Path) -> None:
     lone = birds(60, classes=("crane",)).set_column(6, "species", pa.array(["heron", *["crane"] * 59]))
 
     with pytest.raises(InputError, match="one or two, are of one class") as refused:
-        _trained(tmp_path, _contract(), lone)
+        _trained(tmp_path, _contract(**_LONE), lone)
 
     assert refused.value.code == "too_few_rows"
 
@@ -215,6 +216,11 @@ def test_equals_are_won_by_the_one_named_first(tmp_path: Path) -> None:
     ("data", "code", "words"),
     [
         (birds(80, classes=("crane",)), "single_class", "the class 'crane'"),
+        (
+            birds(40).set_column(6, "species", pa.array(["crane"] * 39 + ["heron"])),
+            "too_few_of_class",
+            "at least 2 usable rows of each species; there are: heron 1",
+        ),
         (birds(0), "no_rows", "no rows"),
         (birds(19), "too_few_rows", "19 usable rows are too few; at least 20"),
         (birds(40).set_column(2, "ring", pa.array([None] * 20 + [1.0] * 20)), "too_many_unusable", "ring is empty"),
