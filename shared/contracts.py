@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import cache
 
 from aml.contract import ContractError, DatasetContract, contract_names, load_contract
 from shared.errors import InvalidInputError
@@ -28,12 +29,20 @@ def is_unsound(dataset: str) -> bool:
     return False
 
 
+@cache
+def _tell(code: str, message: str) -> None:
+    _log.error("%s", message, extra={"code": code})
+
+
 def sound_names() -> Iterator[str]:
-    """The datasets whose contracts can be used: what is wrong with one is no reason to leave the others alone."""
+    """The datasets whose contracts can be used: what is wrong with one is no reason to leave the others alone.
+
+    Of one that cannot be used the log says why, once in a process: the timer asks every minute.
+    """
     for name in contract_names():
         try:
             load_contract(name)
         except ContractError as error:
-            _log.error("%s", error.message, extra={"code": error.code})
+            _tell(error.code, error.message)
         else:
             yield name

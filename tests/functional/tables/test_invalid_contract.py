@@ -12,6 +12,7 @@ import pytest
 
 from aml.contract import load_contract, loading
 from shared.api import records
+from shared.contracts import _tell, sound_names
 from shared.naming import STATE
 from tests.functional.retraining.world import World, dataset
 from tests.functional.scoring.world import World as ScoringWorld
@@ -27,6 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "broken.yml").write_text(broken.replace("name: penguins\n", "name: broken\n"), encoding="utf-8")
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
     load_contract.cache_clear()
+    _tell.cache_clear()
     yield tmp_path
     load_contract.cache_clear()
 
@@ -59,6 +61,14 @@ def test_a_file_of_it_fails_with_what_is_wrong(world: ScoringWorld) -> None:
     assert run.state == "failed"
     assert run.error is not None
     assert (run.error.code, "perhaps unit is meant" in run.error.message) == ("invalid_contract", True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_log_says_what_is_wrong_once_however_often_it_is_asked(caplog: pytest.LogCaptureFixture) -> None:
+    assert [*sound_names(), *sound_names()] == ["crimes", "gas", "penguins"] * 2
+
+    said = [each for each in caplog.records if each.name == "shared.contracts"]
+    assert [(each.levelname, "perhaps unit is meant" in each.getMessage()) for each in said] == [("ERROR", True)]
 
 
 def test_revisions_wait_until_it_is_mended_and_the_timer_goes_on(folder: Path, world: ScoringWorld) -> None:
