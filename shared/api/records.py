@@ -46,7 +46,11 @@ def datasets(app: App) -> Reply:
 def dataset(app: App, name: str) -> Reply:
     """One dataset: its contract and its live model."""
     contract = contract_of(name)
-    return as_json(200, _declared(app, name) | {"contract": contract.model_dump(mode="json", exclude_none=True)})
+    said = {
+        "contract": contract.model_dump(mode="json", exclude_none=True),
+        "retrains_on_drift": app.drift.trains(name),
+    }
+    return as_json(200, _declared(app, name) | said)
 
 
 def _declared(app: App, name: str) -> dict[str, Any]:

@@ -44,15 +44,34 @@ class DriftWatch:
         self._clock = clock
         self._recent = Recent(blobs)
         self._episodes = Episodes(blobs)
+        self._declined: set[str] = set()
         self._judged: dict[str, tuple[frozenset[str], dict[str, Any] | None]] = {}
 
     def look(self) -> None:
         """One look at every dataset, where the setting asks for it."""
         for dataset in sound_names() if self._settings.retrain_on_drift == "persistent" else ():
+            if not self.trains(dataset):
+                self._decline(dataset)
+                continue
             try:
                 self._look(load_contract(dataset))
             except ConflictError as error:
                 _log.info("the drift of %s is left to somebody else: %s", dataset, error)
+
+    def trains(self, dataset: str) -> bool:
+        """Whether drift of this dataset's files that persists starts a training: not of a table, whose scored files
+        have no classes to learn from, and no times that tell which of them are the latest."""
+        return self._settings.retrain_on_drift == "persistent" and not load_contract(dataset).is_table
+
+    def _decline(self, dataset: str) -> None:
+        """Says so once, not at every look."""
+        if dataset not in self._declined and self._live.get(dataset) is not None:
+            self._declined.add(dataset)
+            _log.warning(
+                "RETRAIN_ON_DRIFT does nothing for %s, which is a table: when its drift persists, drop a new dataset",
+                dataset,
+                extra={"dataset": dataset},
+            )
 
     def _look(self, contract: DatasetContract) -> None:
         live, entries = self._live.get(contract.name), self._recent.entries(contract.name)

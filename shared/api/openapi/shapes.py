@@ -59,6 +59,9 @@ class DatasetDetail(DatasetSummary):
     """A declared dataset with its contract."""
 
     contract: DatasetContract
+    retrains_on_drift: bool
+    """Whether drift that persists starts a training: `RETRAIN_ON_DRIFT` asks for it, and the dataset is a series. The
+    files of a table have no classes to learn from, and no times that tell which of them are the latest."""
 
 
 class DatasetList(Shape):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from aml.profile import make_table_profile
+from shared.api import records
 from shared.drift.profile import Profile
 from shared.drift.tally import Tally
-from shared.naming import TRAINING
+from shared.naming import DATASETS, TRAINING
 from tests.functional.scoring.world import TRAINING_RUN, World
 from tests.functional.tables.world import MEASURES, PENGUINS, penguins, serving, table, world
 
@@ -68,6 +69,25 @@ def test_other_classes_and_other_categories_have(app: World) -> None:
     assert drift["classes"]["species"]["verdict"] == "severe"
     assert drift["columns"]["island"]["verdict"] == "severe"
     assert "species" in app.result("penguins/again_report.html").decode()
+
+
+def test_drift_of_a_table_starts_no_training_and_the_app_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with serving("penguins") as (endpoint, _):
+        app = world("penguins", endpoint, retrain_on_drift="persistent", retrain_drift_files=2)
+        usual = _answered(app)
+        _put(app, _profile({name: 300 * (name == min(usual)) for name in usual}, penguins(300)))
+        for number in range(4):
+            run = app.score(f"penguins/{number}.csv", table(penguins(300, 300 * number)))
+            assert app.manifest(run)["drift"]["verdict"] == "severe"
+        for _ in range(3):
+            app.app.drift.look()
+
+    assert list(app.blobs.list_blobs(DATASETS, "")) == []
+    assert [each.getMessage() for each in caplog.records if "RETRAIN_ON_DRIFT" in each.getMessage()] == [
+        "RETRAIN_ON_DRIFT does nothing for penguins, which is a table: when its drift persists, drop a new dataset"
+    ]
+    says = {name: json.loads(records.dataset(app.app, name).body)["retrains_on_drift"] for name in ("penguins", "gas")}
+    assert says == {"penguins": False, "gas": True}
 
 
 def test_counts_of_the_parts_of_a_file_add_up() -> None:
