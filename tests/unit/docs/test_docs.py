@@ -96,6 +96,17 @@ def test_every_metric_is_explained() -> None:
     assert [name for name in metrics if f"| `{name}` |" not in OPERATIONS_PAGE] == []
 
 
+def test_queries_and_alerts_ask_for_what_is_told() -> None:
+    source = (ROOT / "shared/telemetry/instruments.py").read_text(encoding="utf-8")
+    queries = "\n".join(re.findall(r"```kusto\n(.+?)```", OPERATIONS_PAGE, re.DOTALL))
+    asked = set(re.findall(r'"((?:dropscore|error)\.[a-z._]+)"', queries))
+
+    assert len(asked) >= 8
+    assert sorted(name for name in asked if f'"{name}"' not in source) == []
+    states = set(re.findall(r'state (?:==|in) \(?((?:"[a-z]+"(?:, )?)+)', queries))
+    assert {each for found in states for each in re.findall(r'"([a-z]+)"', found)} <= {*State, *ENDS, "waiting"}
+
+
 def test_every_state_is_named() -> None:
     states = {*State, *ENDS, "waiting", "scoring"}
 
