@@ -101,6 +101,16 @@ def stuck(share: float) -> Change:
     return change
 
 
+def moved(factor: float, share: float) -> Change:
+    """The last part of the rows is so many times what it was: what is usual has changed."""
+
+    def change(rows: Rows, random: Generator) -> Rows:
+        since = round(len(rows) * (1 - share))
+        return rows.with_values(rows.value * np.where(np.arange(len(rows)) < since, 1.0, factor))
+
+    return change
+
+
 def faulty(share: float) -> Change:
     """Faults of all kinds (`aml.faults`) until so large a share of the rows is faulty."""
 
@@ -128,6 +138,11 @@ CASES = (
     Case("the next as long", True, 1, 2),
     Case("longer by two thirds", True, 0, 5 / 3),
     Case("twice as long", True, 0, 2),
+    *(
+        Case(f"a {name} more, {factor:g} times as much", True, 0, 1 + more, moved(factor, more / (1 + more)))
+        for name, more in (("24th", 1 / 24), ("sixth", 1 / 6))
+        for factor in (0.7, 1.5, 2)
+    ),
     Case("its last half", None, 0.5, 1),
     Case("its last quarter", False, 0.75, 1),
     Case("its last twelfth", False, 11 / 12, 1),
