@@ -100,7 +100,7 @@ class GuardedClient:
         encode = wire.encode_arrow if content_type == wire.ARROW else wire.encode_json
         for start in range(0, rows.num_rows, _PROBED):
             piece = rows.slice(start, _PROBED)
-            told = piece.select([name for name in piece.schema.names if piece.column(name).null_count < len(piece)])
+            told = piece.select(wire.telling(self._contract, piece))
             try:
                 self._client.post(
                     encode(told.slice(0, 0), told, self._contract.asked), content_type, deployment, lambda answer: None

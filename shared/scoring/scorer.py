@@ -291,7 +291,7 @@ class Scorer:
         otherwise: EndpointRefusedError | None = None,
     ) -> wire.Predictions:
         encode = wire.encode_arrow if kind == "arrow" else wire.encode_json
-        keep = _named_columns(context, rows)
+        keep = wire.telling(self._contract, context, rows)
         body = encode(context.select(keep), rows.select(keep), self._contract.asked)
         if not self._size.fits(rows.num_rows, len(body), context.num_rows):
             raise _OverBytesError
@@ -334,12 +334,3 @@ def _alone_too_large(error: RequestTooLargeError) -> DropscoreError:
     if error.where.get("status") == 408:
         return EndpointUnavailableError("endpoint_failed", f"One row alone takes it too long. {error.message}")
     return error
-
-
-def _named_columns(context: pa.Table, rows: pa.Table) -> list[str]:
-    """The columns worth sending: an optional one that neither table has a value in says nothing."""
-    return [
-        name
-        for name in rows.schema.names
-        if rows.column(name).null_count < rows.num_rows or context.column(name).null_count < context.num_rows
-    ]

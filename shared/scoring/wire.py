@@ -51,6 +51,21 @@ def prediction_schema(contract: DatasetContract) -> pa.Schema:
     return pa.schema([(column.name, _TYPES[column.type]) for column in contract.predictions])
 
 
+def telling(contract: DatasetContract, *tables: pa.Table) -> list[str]:
+    """The columns worth sending, of tables that have the same ones.
+
+    An optional one in which there is nothing says what its absence says. Not so a required one: without it a whole
+    request is refused; nor one that would be worked out from others where it is absent.
+    """
+    return [
+        name
+        for name in tables[0].schema.names
+        if (column := contract.column(name)).required
+        or column.source is not None
+        or any(table.column(name).null_count < table.num_rows for table in tables)
+    ]
+
+
 def encode_arrow(context: pa.Table, rows: pa.Table, choice: str | None = None) -> bytes:
     """One IPC stream of the context rows and the rows to score; the schema's metadata have the number of the former,
     and which model is to answer, where there are several."""

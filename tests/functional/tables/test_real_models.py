@@ -105,3 +105,13 @@ def test_the_bytes_do_not_depend_on_who_answers_or_in_which_form(trained: Traine
     always = _world(trained, score_fallback="bundle-always", score_rows_per_request=17)
     when_down = _world(trained, score_fallback="bundle-when-down", score_patience_seconds=2)
     assert always.scored(_FILE, data) == when_down.scored(_FILE, data) == whole
+
+
+def test_a_request_in_which_a_column_is_empty_in_every_row_is_answered_as_any_other(trained: Trained) -> None:
+    rows = _ROWS[:24]
+    assert any(row[-1] == "NA" for row in rows)
+    whole = _world(trained).scored(_FILE, table(rows, MEASURES))
+
+    assert _world(trained, score_rows_per_request=1).scored(_FILE, table(rows, MEASURES)) == whole
+    trained.endpoint.mood = without_arrow(415)
+    assert _world(trained, score_rows_per_request=1).scored(_FILE, table(rows, MEASURES)) == whole
