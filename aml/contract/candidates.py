@@ -25,7 +25,7 @@ class Candidate(Declared):
         families: features that may speak; None: all.
         trees, max_samples, max_features: of the forests, as in `tuning`.
         together: share of the sum of all rarities that is added to the largest.
-        lasting: what a row's score is multiplied by where it says nothing new.
+        lasting: what a row's loudness is multiplied by where it says nothing new and is not far out.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")

@@ -20,6 +20,7 @@ from aml.detection.answers import SCORE_DIGITS, detections
 from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
+from aml.detection.lasting import Lasting, around, squeezed
 from aml.detection.seasonal import Look
 from aml.detection.series import Lines
 from aml.detection.tails import Tail
@@ -60,9 +61,11 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             place of `contamination` where it is given.
         channels: names of those that may speak; None: all.
         together: how much of the sum of all channels' rarities is added to the largest.
-        lasting: what a row's score is multiplied by where it is no higher than all of the day before: what goes on
-            was said when it began. 1: nothing is taken off.
+        lasting: what a row's loudness is multiplied by where it is no higher than all of the day before: what goes on
+            was said when it began. 1: nothing is taken off. See `Lasting`.
     """
+
+    threshold_: float
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         random_state: int | None = None,
         channels: Sequence[str] | None = None,
         together: float = 0.1,
-        lasting: float = 0.75,
+        lasting: float = 0.7,
         alarms_per_week: float | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -95,7 +98,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             for channel, line in zip(_ALL, statistics, strict=True)
         ]
         self._calibrate(X, self._rarities(X, statistics))
-        self.strange_, self.ahead_ = self._tail_of(X.strangers), self._tail_of(X.ahead)
+        self.strange_ = self._tail_of(X.strangers)
         self.without_: CalibratedDetector | None = None
         if X.without is not None:
             self.without_ = CalibratedDetector(**self.get_params()).fit(X.without)
@@ -103,7 +106,10 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         return self
 
     def warn_above(self, threshold: float) -> None:
-        """Set the threshold: one for all rows, whatever is known of them."""
+        """Set the threshold: one for all rows, whoever judges them. Scores are stretched, so that it stands for what
+        the detector's own stood for."""
+        if self.threshold_ > 0:
+            self.stretch_ *= threshold / self.threshold_
         self.threshold_ = threshold
         if self.without_ is not None:
             self.without_.warn_above(threshold)
@@ -114,23 +120,36 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         sibling = CalibratedDetector(**{**self.get_params(), **others})
         sibling.forests_, sibling.tails_, sibling.strange_, sibling.without_ = self.forests_, self.tails_, None, None
         sibling._calibrate(X, rarities)
-        sibling.ahead_ = sibling._tail_of(X.ahead)
         return sibling
 
     def _calibrate(self, X: Look, rarities: Lines) -> None:
         """What comes after forests and tails."""
         clean, rarities = X.rows.clean, self._speaking(rarities)
-        self.back_, self.over_ = float(np.quantile(X.signals.ordinary[clean], 1 - _BACK_SHARE)), np.inf
-        self.over_ = float(np.quantile(self._news(X, rarities)[clean], 1 - _OVER_SHARE))
-        found = self._news(X, rarities)
-        self.together_ = Tail.fit(found[clean])
+        loud = self._loud(rarities)
+        self.lasting_ = Lasting.fit(X, loud, self.lasting)
+        found, _ = self._news(X, loud, rarities)
+        self.together_, self.around_ = Tail.fit(found[clean]), Tail.fit(around(X, loud)[clean])
         begin = Beginnings.of(X.rows, self.together_.of(found)).take(clean)
         self.frequency_ = Frequency.fit(begin, max(int(clean.sum()) * X.plan.interval / WEEK_US, 1e-9))
+        self.stretch_, self.ahead_ = 1.0, self._tail_of(X.ahead)
+        asked = self._asked(self.contamination, self.alarms_per_week)
+        self.under_ = max(0.0, min(asked, _UNDER_MOST) - _UNDER)
         self.threshold_ = self.threshold_at(self.contamination, self.alarms_per_week)
+        self.raised_ = self.threshold_ / asked if asked > 0 else 1.0
         self.ordinary_ = float(np.quantile(X.signals.ordinary[clean], 1 - self.contamination))
 
     def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
-        """The threshold for another budget."""
+        """The threshold for another budget.
+
+        Of a short history it is what rows of one half need that the other half judges: it has not shown every season,
+        and rows between what was learnt are not rows to come.
+        """
+        asked = self._asked(contamination, alarms_per_week)
+        if self.ahead_ is not None:
+            asked = max(asked, float(self.together_.of(np.array([self.ahead_.value_at(asked)]))[0]))
+        return asked * self.stretch_
+
+    def _asked(self, contamination: float, alarms_per_week: float | None) -> float:
         if alarms_per_week is None:
             return threshold_of(contamination)
         return self.frequency_.threshold_for(alarms_per_week)
@@ -142,7 +161,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def scores(self, X: Look, rarities: Lines) -> Floats:
         """Those of `detect`, unrounded, of rows whose `rarities` are known."""
         score = np.empty(len(X.rows))
-        score[X.rows.order] = self._score(X, self._news(X, self._speaking(rarities)))
+        score[X.rows.order] = self._score(X, self._speaking(rarities))
         return score
 
     def rarity(self, X: Look, forests: Sequence[Forest]) -> Rarity:
@@ -150,7 +169,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         forests: evaluate `forests_`, in their order.
         """
         channels = self._speaking(self.rarities(X, forests))
-        score = self._score(X, self._news(X, channels))
+        score = self._score(X, channels)
         speaker = np.zeros(len(score), dtype=np.intp)
         flagged = np.flatnonzero(np.round(score, SCORE_DIGITS) > self.threshold_)
         speaker[flagged] = self._speaker(np.stack([line[flagged] for line in channels]))
@@ -158,7 +177,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     def _speaker(self, channels: Floats) -> NDArray[np.intp]:
         """Beyond what makes an alarm alone, all are sure enough: the first of them says what it is."""
-        sure = self.together_.value_at(self.threshold_) / (1.0 + self.together)
+        sure = self.together_.value_at(self.threshold_ / self.stretch_) / (1.0 + self.together)
         first = np.minimum(channels, sure).argmax(axis=0)
         speaker: NDArray[np.intp] = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
         return speaker
@@ -199,23 +218,23 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def predict(self, X: Look) -> NDArray[np.int64]:
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def _news(self, X: Look, channels: Lines) -> Floats:
-        """The strongest channel and some of all, less where nothing new is said; above all others what rules found.
-
-        Windows of a day remember a value that was wrong: where the values are back, they raise no alarm.
-        """
-        found, some = _tamed(reduce(np.maximum, channels)), np.empty(len(X.rows))
+    def _loud(self, channels: Lines) -> Floats:
+        """The strongest channel and some of all."""
+        loud, some = _tamed(reduce(np.maximum, channels)), np.empty(len(channels[0]))
         for channel in channels:  # one by one: the same bits for any number of rows
             np.minimum(channel, _SUMMED_MOST, out=some)
             some *= self.together
-            found += some
-        highest = -X.rows.lag(X.rows.lowest(-found, X.plan.news), 1, np.inf)
-        goes_on = found <= highest
-        found = np.where(goes_on, self.lasting * found, found)
-        back = goes_on & (X.signals.ordinary < self.back_) & (_largest(channels, _RUNS) < _RUN_LEAST)
-        found = np.where(back, np.minimum(found, self.over_), found)
-        ruled: Floats = np.where(_ruled(channels), np.maximum(found, _RULED), found)
-        return ruled
+            loud += some
+        return loud
+
+    def _news(self, X: Look, loud: Floats, channels: Lines) -> tuple[Floats, NDArray[np.bool_]]:
+        """Less of what goes on; above all others what rules found. And which rows are no more than the rest of what
+        has been said, whose values are back."""
+        found, goes_on = self.lasting_.of(X, loud)
+        ruled = _ruled(channels)
+        over = goes_on & self.lasting_.back(X) & (_largest(channels, _RUNS) < _RUN_LEAST) & ~ruled
+        found[ruled] = np.maximum(found[ruled], _RULED)
+        return found, over
 
     def _tail_of(self, looks: Sequence[Look]) -> Tail | None:
         """The last calibration, of rows unlike those that were learnt from: they are strange more often. Rows that are
@@ -223,19 +242,29 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         forests, found = self._plain_forests(), []
         for look in looks:
             use = look.rows.clean if look.known is None else look.rows.clean & look.known
-            found.append(self._news(look, self._speaking(self.rarities(look, forests)))[use])
+            channels = self._speaking(self.rarities(look, forests))
+            found.append(self._news(look, self._loud(channels), channels)[0][use])
         return Tail.fit(every) if len(every := np.concatenate([*found, np.zeros(0)])) else None
 
-    def _score(self, X: Look, found: Floats) -> Floats:
+    def _score(self, X: Look, channels: Lines) -> Floats:
+        """Just under what makes an alarm rows rank by what is around them."""
+        loud = self._loud(channels)
+        found, over = self._news(X, loud, channels)
         score: Floats = self.together_.of(found)
-        if self.ahead_ is not None:
-            score = np.minimum(self.ahead_.of(found), score)
+        score[over] = np.minimum(score[over], self.under_)
+        beside = squeezed(self.around_.of(around(X, loud)), self.under_ - _SQUEEZED, self.under_)
+        score = self._careful(X, found, np.maximum(score, beside))
+        return score if self.stretch_ == 1 else score * self.stretch_
+
+    def _careful(self, X: Look, found: Floats, score: Floats) -> Floats:
+        """Less of series that were not learnt from."""
         strange = X.strange
         if not strange.any():
             return score
         if self.strange_ is None:
             return score / np.where(strange, _MARGIN, 1.0)
-        careful: Floats = np.where(strange, np.minimum(self.strange_.of(found), score), score)
+        # where the threshold is raised already, the two reasons for care are not added up
+        careful: Floats = np.where(strange, np.minimum(self.strange_.of(found) * self.raised_, score), score)
         return careful
 
     def _forest(self) -> IsolationForest:
@@ -279,9 +308,10 @@ class _Plain:
 
 _RULES = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("gap", "duplicate")])
 _RUNS = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("stuck", "zero")])
-_BACK_SHARE = 0.1  # of clean rows that are further from what is usual than a value that is back
-_RUN_LEAST = 1.0  # rarity
-_OVER_SHARE = 0.015  # of clean rows that are stranger than a row may be whose value is back
+_RUN_LEAST = 1.0  # rarity of a run that is no accident
+_UNDER = 0.02  # below the threshold, what is no alarm by itself
+_UNDER_MOST = 2.0
+_SQUEEZED = 0.15
 _MARGIN = 1.5  # of what was learnt from one series alone, for any other
 _TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
 _SUMMED_MOST = 3.0

@@ -1,5 +1,6 @@
 """What the detector says of meters: kinds, numbers, and that it depends on a row and its context alone."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.pipeline import Pipeline
 
 from aml.contract import DatasetContract
+from aml.detection.detector import threshold_of
 from aml.detection.findings import Detections, Kind
 from aml.detection.folds import halves_of
 from aml.forest import Scorer, build_pipeline
@@ -85,37 +87,64 @@ def test_faults_are_found_and_called_by_their_kind(
         assert not found.lower[last] <= change[last] <= found.upper[last]
 
 
-def test_what_goes_on_was_said_when_it_began(scorer: Scorer) -> None:
-    """A value a hundred times too large, and the same for two days: the rows after the first are less of a novelty."""
-    found = said(scorer, {-48 + at: 1500.0 + at % 2 for at in range(48)})
+def test_what_goes_on_was_said_when_it_began(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth more than usual for two days: rows that are no louder than others before them score less for it."""
+    usual = meter(50, 1, begin=_DAYS * 24).value
+    change = {at: 1.2 * usual[at] for at in range(-48, 0)}
+    found = said(scorer, change)
+    monkeypatch.setattr(scorer._detector, "lasting_", replace(scorer._detector.lasting_, factor=1.0))
+    undamped = said(scorer, change)
 
-    assert found.score[-48] > 1.2 * np.median(found.score[-36:])
-    assert found.anomaly[-48]
+    assert found.anomaly[-48:].any()
+    assert (found.score <= undamped.score).all()
+    assert (found.score[-48:] < undamped.score[-48:] - 0.1).mean() > 0.2
+    assert found.score.max() == undamped.score.max()
 
 
-def test_an_alarm_ends_when_the_values_are_back(scorer: Scorer) -> None:
+def test_an_alarm_ends_when_the_values_are_back(scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of a day remember three hours at ten times the usual: what they say is no alarm."""
-    found, clean = said(scorer, {-48 + at: 150.0 + at for at in range(3)}), said(scorer)
+    change = {-48 + at: 150.0 + at for at in range(3)}
+    clean, found = said(scorer), said(scorer, change)
+    never = replace(scorer._detector.lasting_, near=-1.0)
+    monkeypatch.setattr(scorer._detector, "lasting_", never)
+    without = said(scorer, change)
 
+    after = [int((each.anomaly & ~clean.anomaly)[-45:].sum()) for each in (found, without)]
     assert found.anomaly[-48]
-    assert (found.anomaly & ~clean.anomaly)[-45:].sum() <= 2
+    assert after[0] <= 6
+    assert after[1] > 2 * after[0]
+    assert (found.score <= without.score).all()
 
 
-def test_a_short_history_is_calibrated_for_days_unlike_its_own(gas: DatasetContract) -> None:
+def test_a_short_history_warns_later_and_scores_the_same(gas: DatasetContract) -> None:
     """A month in which the level rises by a third each week: the next days are beyond all of it."""
     rows = meter(60, 5)
     value = rows.value * np.exp(np.arange(len(rows)) * 0.29 / 168)
     rising = Rows(rows.time, value, rows.series)
     pipeline = build_pipeline(gas, 0.01).set_params(detector__n_estimators=10).fit(rising.take(slice(0, 30 * 24)))
     detector = pipeline.named_steps["detector"]
-    look = pipeline.named_steps["signals"].transform(rising.take(slice(30 * 24, 37 * 24)))
+    score = -detector.score_samples(pipeline.named_steps["signals"].transform(rising.take(slice(30 * 24, 37 * 24))))
 
-    careful = -detector.score_samples(look)
+    careful, hasty = detector.threshold_, threshold_of(0.01)
+    assert careful > hasty + 0.5
+    assert detector.threshold_at(0.1) < detector.threshold_at(0.01) < detector.threshold_at(0.001)
+    assert (score > careful).mean() < 0.5 * (score > hasty).mean()
     detector.ahead_ = None
-    hasty = -detector.score_samples(look)
+    assert detector.threshold_at(0.01) == hasty
 
-    assert (careful <= hasty).all()
-    assert (careful > detector.threshold_).mean() < 0.5 * (hasty > detector.threshold_).mean()
+
+def test_one_threshold_means_the_same_for_every_judge(scorer: Scorer, gas: DatasetContract) -> None:
+    contract = gas.model_copy(update={"holidays": None})
+    pipeline = build_pipeline(contract, 0.01).set_params(detector__n_estimators=10).fit(meter(30, 4))
+    own, score = Scorer(pipeline), -pipeline.score_samples(meter(30, 6))
+
+    pipeline.named_steps["detector"].warn_above(9.0)
+
+    np.testing.assert_allclose(-pipeline.score_samples(meter(30, 6)), score * 9.0 / own.threshold, atol=1e-5)
+    whole, before = Scorer(pipeline).detect(meter(30, 6)), own.detect(meter(30, 6))
+    assert Scorer(pipeline).threshold == Scorer(pipeline).threshold_at(0.01) == pytest.approx(9.0)
+    np.testing.assert_array_equal(whole.anomaly, before.anomaly)
+    np.testing.assert_array_equal(whole.kind, before.kind)
 
 
 @pytest.mark.parametrize(("days", "halves"), [(0.0, 0), (0.05, 2), (31, 2), (299, 2), (300, 0), (731, 0)])

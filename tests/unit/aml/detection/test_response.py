@@ -59,12 +59,14 @@ def pipeline(gas: DatasetContract) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def blind(gas: DatasetContract) -> Pipeline:
-    """A model that never heard of a temperature."""
+def blind(gas: DatasetContract, pipeline: Pipeline) -> Pipeline:
+    """A model that never heard of a temperature, with the threshold of the one that has."""
     contract = gas.model_copy(update={"holidays": None})
     rows = heated(_DAYS, 1)
     plain = Rows(rows.time, rows.value, rows.series, rows.names)
-    return build_pipeline(contract, 0.01).set_params(detector__n_estimators=20).fit(plain)
+    blind = build_pipeline(contract, 0.01).set_params(detector__n_estimators=20).fit(plain)
+    blind.named_steps["detector"].warn_above(pipeline.named_steps["detector"].threshold_)
+    return blind
 
 
 @pytest.fixture(scope="module")
