@@ -17,6 +17,7 @@ import azurefunctions.extensions.bindings.blob as blob
 
 from shared import api, composition
 from shared.errors import DropscoreError, NotFoundError
+from shared.memory import be_economical
 from shared.retraining.events import WorkspaceEvent
 from shared.settings import Settings
 from shared.storage import BlobInfo
@@ -26,6 +27,8 @@ STORAGE = "AzureWebJobsStorage"
 # Read here, because the host indexes the functions before anything runs; the defaults are those of `Settings`.
 SOURCE = func.BlobSource(os.environ.get("BLOB_TRIGGER_SOURCE") or "EventGrid")
 SCHEDULE = os.environ.get("RECONCILE_SCHEDULE") or "0 * * * * *"
+
+be_economical()
 
 _log = logging.getLogger("dropscore")
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)

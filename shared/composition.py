@@ -21,7 +21,6 @@ from shared.drift.profile import Profiles
 from shared.drift.watch import DriftWatch
 from shared.errors import EndpointUnavailableError, InvalidInputError, StorageUnavailableError
 from shared.live import LiveModels
-from shared.memory import be_economical
 from shared.naming import CONTAINERS
 from shared.retraining.events import WorkspaceEvent
 from shared.retraining.lifecycle import OPEN
@@ -42,6 +41,8 @@ from shared.storage import AzureBlobStore, AzureQueue, BlobStore, Queue
 from shared.work import WORK_QUEUE, WorkDesk
 
 _OPEN = OPEN | (STATES - ENDS)
+_READING: dict[str, Any] = {"connection_data_block_size": 1 << 20}
+"""A blob's bytes come in parts so large that the memory of each goes back to the system, see `shared.memory`."""
 
 
 def utc_now() -> datetime:
@@ -170,7 +171,6 @@ class App:
 
 def build(settings: Settings) -> App:
     """The app on real parts."""
-    be_economical()
     telemetry.start(settings.log_format)
     identity = Identity()
     blobs, queues = _storage(settings, identity)
@@ -192,7 +192,7 @@ def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient,
     if settings.storage_connection is not None:
         connection = settings.storage_connection.get_secret_value()
         return (
-            BlobServiceClient.from_connection_string(connection, **_patience()),
+            BlobServiceClient.from_connection_string(connection, **_patience(), **_READING),
             QueueServiceClient.from_connection_string(connection, **_patience()),
         )
     account = settings.storage_account_name
@@ -204,7 +204,7 @@ def _storage(settings: Settings, identity: Identity) -> tuple[BlobServiceClient,
             "Set AzureWebJobsStorage to a connection string, or AzureWebJobsStorage__accountName to use an identity.",
         )
     return (
-        BlobServiceClient(blob_uri, identity.credential, **_patience()),
+        BlobServiceClient(blob_uri, identity.credential, **_patience(), **_READING),
         QueueServiceClient(queue_uri, identity.credential, **_patience()),
     )
 

@@ -1,7 +1,8 @@
 """Keeps the process as small as its work: large buffers go back to the system as soon as they are free.
 
 The allocators' own habits cost more than the rows: glibc gives each thread an arena, raises by itself the size from
-which memory is mapped and so given back, and Arrow's default pool keeps what it had.
+which memory is mapped and so given back, and Arrow's default pool keeps what it had. Arrow itself takes that one for
+what it compresses, whatever Python chose: `shared` names another one before pyarrow is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ _WORK = 32 << 20
 
 
 def be_economical() -> None:
-    """To be called once, when the process begins; without effect on a system whose allocator is another one."""
+    """To be called when the process begins: arenas that its threads have by then stay. Without effect on a system whose
+    allocator is another one."""
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -33,8 +33,9 @@ from shared.errors import ConflictError, NotFoundError, StorageUnavailableError
 ABSENT = ""
 """As an `if_match` condition: the blob must not exist yet."""
 
-READ_PIECE_BYTES = 6 * 1024 * 1024
-"""Of a blob that is read piece by piece. Azurite reads a range of up to 4 MB twice, for a digest of it."""
+READ_PIECE_BYTES = 4 * 1024 * 1024 + 256 * 1024
+"""Of a blob that is read piece by piece: one is worked on while the next arrives, which the SDK holds twice. Azurite
+reads a range of up to 4 MB twice, for a digest of it."""
 
 _BEHIND_THE_END = 416
 

@@ -20,13 +20,12 @@ from shared.drift.tally import Tally
 from shared.errors import ConflictError, EndpointRefusedError, NotFoundError
 from shared.naming import RESULTS
 from shared.scoring.context import no_rows, tail, time_order
-from shared.scoring.journal import REQUEST_IDS_KEPT
 from shared.scoring.observed import Observed
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Pin
 from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import essence, used
 from shared.scoring.results import CSV
-from shared.scoring.scorer import HOPELESS_REFUSALS, Conversation
+from shared.scoring.scorer import HOPELESS_REFUSALS, REQUEST_IDS_KEPT, Conversation
 from shared.scoring.splitting import block_name
 from shared.scoring.table import Counts, class_names, prediction_names
 from shared.scoring.task import Task

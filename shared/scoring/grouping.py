@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from aml.contract import DatasetContract
 from shared.scoring.context import Positions, one_series, row_schema, series_codes, stable_order, time_order
-from shared.tables import Survey
+from shared.tables import CHUNK_BYTES, Survey
 from shared.tables.spool import Spool
 
 _LOT_ROWS = 250_000
@@ -41,8 +41,9 @@ def is_grouped(found: Survey, contract: DatasetContract, chunk_rows: int) -> boo
 
 
 def way(found: Survey, contract: DatasetContract, chunk_rows: int) -> str:
-    """Names the order of the batches in short: answers that were written down in another order say nothing."""
-    return "-by-series" if is_grouped(found, contract, chunk_rows) else ""
+    """Names in short how the rows are cut into batches, and their order: answers that were written down for others say
+    nothing."""
+    return "-by-series" if is_grouped(found, contract, chunk_rows) else f"-{CHUNK_BYTES}"
 
 
 class Grouped:

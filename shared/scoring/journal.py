@@ -16,11 +16,10 @@ import pyarrow as pa
 from shared.errors import NotFoundError
 from shared.naming import STATE
 from shared.runs import Run
-from shared.scoring.scorer import Conversation, Scored
+from shared.scoring.scorer import REQUEST_IDS_KEPT, Conversation, Scored
 from shared.scoring.uploads import Uploads
 from shared.storage import BlobStore
 
-REQUEST_IDS_KEPT = 100
 _ANSWERS = "answers/"
 PARTS = "parts/"
 """Beside the answers: what instances leave for each other that score one file together, see `shared.scoring.parts`."""

@@ -10,9 +10,9 @@ from typing import Any
 from shared.errors import ConflictError, NotFoundError
 from shared.naming import RESULTS
 from shared.runs import Run
-from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
+from shared.scoring.journal import Journal
 from shared.scoring.observed import Observed
-from shared.scoring.scorer import Conversation
+from shared.scoring.scorer import REQUEST_IDS_KEPT, Conversation
 from shared.scoring.table import Counts
 from shared.scoring.targets import Target
 from shared.scoring.uploads import Uploads
@@ -59,9 +59,11 @@ class ResultWriter:
     def _flush(self) -> None:
         parts, self._gathered, self._waiting = self._gathered, [], 0
         self._journal.write()
-        self._uploads.add(lambda: self._stage(b"".join(parts)))
+        self._uploads.add(lambda: self._stage(parts))
 
-    def _stage(self, data: bytes) -> None:
+    def _stage(self, parts: list[bytes]) -> None:
+        data = b"".join(parts)
+        parts.clear()
         self._digest.update(data)
         block = f"{len(self._blocks):06d}-{self._key[:16]}-{self._digest.hexdigest()[:24]}"
         if block not in self._left.staged and block not in self._left.committed:

@@ -27,6 +27,9 @@ _Decoded = TypeVar("_Decoded")
 BYTES_PER_REQUEST = 1_500_000
 """What managed endpoints are known to take; see the setting `SCORE_BYTES_PER_REQUEST`."""
 
+REQUEST_IDS_KEPT = 100
+"""Of one table, the first ones: a large file takes thousands of requests."""
+
 HOPELESS_REFUSALS = 50
 """So many rows refused one by one and not one accepted, nor the batch's last one: the rows are not the problem."""
 
@@ -130,13 +133,19 @@ class Scorer:
         self._accepted = int(accepted_before)
         self._refused = 0
 
-    def score(self, batches: Iterable[pa.Table], history: pa.Table | Preceding) -> Iterator[Scored]:
+    def score(
+        self,
+        batches: Iterable[pa.Table],
+        history: pa.Table | Preceding,
+        full: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Scored]:
         """One `Scored` per batch, in order.
 
         Args:
             batches: tables of the contract's columns, in time order within each series; read only a few ahead.
             history: rows of the same series from elsewhere, in time order within each series; or, where the first
                 batches of the table are scored already, what comes before the next one.
+            full: whether no further batch is to be taken before one that is under way is answered.
         """
         before = history if isinstance(history, Preceding) else Preceding.first(history, self._contract)
         with ThreadPoolExecutor(self._in_flight, thread_name_prefix="score") as pool:
@@ -153,7 +162,7 @@ class Scorer:
                         continue
                     under_way.append(self._submit(pool, before, rows, under_way[-1].answer if under_way else None))
                     before = before.then(rows)
-                    if len(under_way) >= self._in_flight:
+                    while under_way and (len(under_way) >= self._in_flight or full()):
                         scored, before = self._next(pool, under_way, before)
                         yield scored
                 while under_way:
@@ -316,7 +325,7 @@ class Scorer:
             talk.by_bundle += answer.by_bundle
             talk.deployment = talk.deployment or answer.deployment
             talk.model, talk.version = predictions.model, predictions.version
-            if answer.request_id:
+            if answer.request_id and len(talk.request_ids) < REQUEST_IDS_KEPT:
                 talk.request_ids.append(answer.request_id)
         return predictions
 

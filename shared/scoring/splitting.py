@@ -20,12 +20,12 @@ from shared.runs import Run
 from shared.scoring.context import no_rows
 from shared.scoring.grouping import way
 from shared.scoring.guard import ContextInDoubtError, GuardedClient, OtherDeploymentError
-from shared.scoring.journal import REQUEST_IDS_KEPT, Journal
+from shared.scoring.journal import Journal
 from shared.scoring.observed import Observed
 from shared.scoring.parts import PartContext, PartRecord, PartStore, Plan
 from shared.scoring.preceding import Preceding
 from shared.scoring.ranges import Essence, series_of, used
-from shared.scoring.scorer import Conversation, Scored, Scorer
+from shared.scoring.scorer import REQUEST_IDS_KEPT, Conversation, Scored, Scorer
 from shared.scoring.sizing import RequestSize
 from shared.scoring.table import TableScoring
 from shared.scoring.targets import Targets

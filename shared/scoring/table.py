@@ -22,6 +22,9 @@ from shared.scoring.preceding import Preceding
 from shared.scoring.scorer import Scored, Scorer
 from shared.tables import Cells, Chunk, Kept, Reject, Source, Survey, read, render_predictions, render_scored
 
+WAITING_BYTES = 16 << 20
+"""Of text whose answers are under way: however many requests the settings allow, no more chunks are read meanwhile."""
+
 
 @dataclass(frozen=True)
 class ScoredChunk:
@@ -159,32 +162,39 @@ class TableScoring:
         if self._contract.context_rows:
             self._last = self._last.then(rows)
 
-    def _answers(self, batches: Iterator[pa.Table]) -> Iterator[Scored]:
-        """One for each batch: as an earlier attempt wrote it down, otherwise as the endpoint gives it."""
+    def _answers(self, batches: Iterator[pa.Table], full: Callable[[], bool] = lambda: False) -> Iterator[Scored]:
+        """One for each batch: as an earlier attempt wrote it down, otherwise as the endpoint gives it.
+
+        Args:
+            full: see `Scorer.score`.
+        """
         before = self._before
         if not isinstance(before, Preceding):
             before = Preceding.first(before, self._contract)
         if self._journal is None:
-            yield from self._scorer.score(batches, before)
+            yield from self._scorer.score(batches, before, full)
             return
         for scored, rows in zip(self._journal.replay(), batches, strict=False):
             before = before.then(scored.accepted(rows))
             yield scored
-        for scored in self._scorer.score(batches, before):
+        for scored in self._scorer.score(batches, before, full):
             self._journal.add(scored)
             yield scored
 
     def _streamed(self) -> Iterator[ScoredChunk]:
-        waiting: deque[tuple[Chunk, pa.Table]] = deque()
+        waiting: deque[tuple[Chunk, pa.Table, int]] = deque()
 
         def batches() -> Iterator[pa.Table]:
             for chunk in self._read():
                 rows = self._typed(chunk)
-                waiting.append((chunk, rows))
+                waiting.append((chunk, rows, chunk.cells.size))
                 yield rows
 
-        for scored in self._answers(batches()):
-            chunk, rows = waiting.popleft()
+        def full() -> bool:
+            return sum(size for _, _, size in waiting) >= WAITING_BYTES
+
+        for scored in self._answers(batches(), full):
+            chunk, rows, _ = waiting.popleft()
             self._follow(rows, scored)
             self._remember(scored.accepted(rows))
             yield self._joined(chunk, scored)

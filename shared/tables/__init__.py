@@ -27,7 +27,7 @@ from shared.tables.model import (
     Tally,
     TimeFormat,
 )
-from shared.tables.reading import read
+from shared.tables.reading import CHUNK_BYTES, read
 from shared.tables.rendering import (
     REJECTS_HEADER,
     render_header,
@@ -41,6 +41,7 @@ from shared.tables.surveying import Follower, survey
 from shared.tables.typed import IMPUTED
 
 __all__ = [
+    "CHUNK_BYTES",
     "IMPUTED",
     "REJECTS_HEADER",
     "Block",

@@ -198,6 +198,11 @@ class Cells:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def size(self) -> int:
+        """About how many bytes of text they hold."""
+        return sum(part.size for part in self._parts)
+
     def __iter__(self) -> Iterator[list[str]]:
         return chain.from_iterable(self._parts)
 

@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Self
 
 import numpy as np
@@ -144,7 +144,14 @@ class Kept:
         if self._size > self._most or self._words > _MANY_WORDS or not ordinary:
             self._give_up()
             return
-        self._stored += [_save(self._file, each) for each in waiting]
+        self._stored += [self._saved(self._file, each) for each in waiting]
+
+    def _saved(self, file: IO[bytes], portion: Portion) -> _Stored:
+        """What remains in memory of a portion: its schemas are those of the one before, and may have 10,000 columns."""
+        stored = _save(file, portion)
+        if self._stored and stored.schemas == self._stored[-1].schemas:
+            return replace(stored, schemas=self._stored[-1].schemas)
+        return stored
 
     def _give_up(self) -> None:
         self.restart()

@@ -19,8 +19,9 @@ from shared.tables.typed import text_columns, understand
 Part = tuple[Rows, Understood]
 
 _MANY_REJECTS = 10_000
-_CHUNK_BYTES = 8 << 20
-"""Of text; a chunk that has reached it ends with the block that is being read."""
+CHUNK_BYTES = 3 << 19
+"""Of text; a chunk that has reached it ends with the block that is being read: two blocks make one. Some five chunks
+are in memory at once, one of them in several forms."""
 
 
 def read(
@@ -111,7 +112,7 @@ def _cut(portions: Iterable[Portion], size: int) -> Iterator[tuple[list[Part], l
             parts.append((rows, portion.understood.part(start, stop)))
             lines.append(portion.lines[start:stop])
             held, weight, start = held + stop - start, weight + rows.size, stop
-            if held == size or weight >= _CHUNK_BYTES:
+            if held == size or weight >= CHUNK_BYTES:
                 yield parts, rejects, lines
                 parts, rejects, lines, held, weight = [], [], [], 0, 0
     if parts or rejects:

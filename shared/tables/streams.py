@@ -67,16 +67,18 @@ def blocks(pieces: Iterable[bytes], offset: int = 0) -> Iterator[bytes]:
         offset: where in a file the bytes begin, other than its beginning. The file's blocks are kept, and the first one
             reaches to the end of the block after the one that holds the byte before `offset`.
     """
-    gathered = bytearray()
+    begun = bytearray()  # of a block; the pieces, which may be large, are not copied as a whole
     size = BLOCK if not offset else ((offset - 1) // BLOCK + 2) * BLOCK - offset
     for piece in pieces:
-        gathered += piece
-        while len(gathered) >= size:
-            yield bytes(gathered[:size])
-            del gathered[:size]
-            size = BLOCK
-    if gathered:
-        yield bytes(gathered)
+        at = 0
+        while len(begun) + len(piece) - at >= size:
+            end = at + size - len(begun)
+            yield bytes(begun + piece[at:end]) if begun else piece[at:end]
+            begun.clear()
+            at, size = end, BLOCK
+        begun += piece[at:] if at else piece
+    if begun:
+        yield bytes(begun)
 
 
 def gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:

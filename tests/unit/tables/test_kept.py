@@ -99,3 +99,16 @@ def test_a_full_disk_keeps_nothing_and_changes_nothing() -> None:
 
         assert not kept.whole
         assert sum(len(chunk.cells) for chunk in read(source, found, METER, rows_per_chunk=100, kept=kept)) == 400
+
+
+def test_of_portions_on_disk_the_schema_is_held_once() -> None:
+    columns = {"FechaHora": ["2026-01-01"] * 500, "VolCorrected": [1.25] * 500}
+    table = pa.table(columns | {f"c{at}": ["x"] * 500 for at in range(1000)})
+    with mock.patch.object(kept_module, "_IN_MEMORY", 0), Kept() as kept:
+        survey(BytesSource("x.parquet", parquet(table)), METER, kept)
+
+        schemas = {id(schema) for stored in kept._stored for schema in stored.schemas}
+
+        assert kept.whole
+        assert len(kept._stored) > 2
+        assert len(schemas) == 2  # of the text, and of what is typed
