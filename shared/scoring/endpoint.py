@@ -28,6 +28,8 @@ DEPLOYMENT = "azureml-model-deployment"
 _MODEL_STATUS = "ms-azureml-model-error-statuscode"
 _MODEL_REASON = "ms-azureml-model-error-reason"
 _SHOWN_OF_AN_ERROR_BODY = 500
+_PIECE_BYTES = 1 << 20
+"""By itself requests reads a body in pieces of 10 KB, which costs as much as what is done with them."""
 
 
 class RowsRefusedError(EndpointRefusedError):
@@ -125,27 +127,32 @@ class EndpointClient:
         return spent + state.upcoming_sleep >= self._patience
 
     def _once(self, body: bytes, content_type: str, deployment: str | None) -> Answer:
-        response = self._send(body, content_type, deployment, fresh=False)
+        response, answered = self._send(body, content_type, deployment, fresh=False)
         if response.status_code == 401:  # a token that expired on the way
-            response = self._send(body, content_type, deployment, fresh=True)
+            response, answered = self._send(body, content_type, deployment, fresh=True)
         if response.status_code != 200:
             raise _meaning(response)
         return Answer(
-            body=response.content,
+            body=answered,
             content_type=response.headers.get("Content-Type", ""),
             deployment=response.headers.get(DEPLOYMENT),
             request_id=response.headers.get("x-ms-request-id") or response.headers.get("x-request-id"),
         )
 
-    def _send(self, body: bytes, content_type: str, deployment: str | None, *, fresh: bool) -> requests.Response:
+    def _send(
+        self, body: bytes, content_type: str, deployment: str | None, *, fresh: bool
+    ) -> tuple[requests.Response, bytes]:
+        """The response and its body, all of which has come."""
         headers = {"Content-Type": content_type, "Accept": content_type, "Authorization": self._authorization(fresh)}
         if deployment:
             headers[DEPLOYMENT] = deployment
         try:
             with telemetry.asked(self._url, deployment) as told:
-                response = self._session.post(self._url, data=body, headers=headers, timeout=self._timeout)
+                response = self._session.post(self._url, data=body, headers=headers, timeout=self._timeout, stream=True)
+                other = response.status_code != 200
+                answered = response.content if other else b"".join(response.iter_content(_PIECE_BYTES))
                 told["status"] = response.status_code
-            return response
+            return response, answered
         except requests.RequestException as error:
             raise EndpointUnavailableError(
                 "endpoint_unreachable", f"The endpoint did not answer ({type(error).__name__}).", url=self._url
