@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from aml.columns import Parsed, rows_from_columns, rows_from_table
@@ -31,9 +32,9 @@ from aml.messages import (
 )
 from aml.rows import Rows
 
-Predictions = dict[str, NDArray[Any]]
+Predictions = dict[str, NDArray[Any] | pa.Array]
 
-_KINDS = np.array([kind.name.lower() for kind in Kind], dtype=object)
+_KINDS = pa.array([kind.name.lower() for kind in Kind], pa.string())
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +67,16 @@ class Service:
             "lower": found.lower,
             "upper": found.upper,
             "severity": found.severity,
-            "kind": _KINDS[found.kind],
+            "kind": _KINDS.take(pa.array(found.kind)),
             "reason": self._reasons(found, parsed.rows, context_rows),
         }
         return {column.name: answers[column.name] for column in self.contract.predictions}
 
-    def _reasons(self, found: Detections, rows: Rows, context_rows: int) -> Texts:
+    def _reasons(self, found: Detections, rows: Rows, context_rows: int) -> pa.Array:
         scorer, interval = self.scorer, self.scorer.intervals(rows)
         rows = rows.take(slice(context_rows, None))
         holiday = scorer.holidays(rows.time)
-        return reasons(
+        texts = reasons(
             found,
             rows.time,
             rows.value,
@@ -84,6 +85,7 @@ class Service:
             history_days=scorer.history_days,
             holiday=holiday,
         )
+        return _sparse(texts, np.flatnonzero(found.anomaly))
 
     def _arrow(self, body: bytes) -> bytes:
         table = read_stream(body)
@@ -114,3 +116,14 @@ class Service:
                 values.extend([None if key is None else record.get(key) for record in records])
         parsed = rows_from_columns(columns, self.contract, len(context) + len(data))
         return self.predict(parsed, len(context))
+
+
+def _sparse(texts: Texts, where: NDArray[np.intp]) -> pa.Array:
+    """The same texts as Arrow strings; all but those at `where` are empty, and are not looked at one by one."""
+    told = pa.array(texts[where], pa.string())
+    _, offsets, data = told.buffers()
+    lengths = np.zeros(len(texts) + 1, dtype=np.int32)
+    if len(told):
+        lengths[where + 1] = np.diff(np.frombuffer(offsets, np.int32, len(told) + 1))
+    ends = np.cumsum(lengths, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"") if data is None else data)
