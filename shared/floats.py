@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _PROBED = 256
+_FEW = 64
 
 
 def shortest(values: NDArray[np.float64]) -> Any:
@@ -27,7 +28,14 @@ def _texts(values: NDArray[np.float64]) -> Any:
     # Arrow writes these as Python does, but for the others 3 for 3.0, 1e+14 and 0.00001.
     alike = (size >= 1e-4) & (size < 1e9) & (np.floor(values) != values)
     texts = pa.array(values).cast(pa.string())
-    if alike.all():
+    places = np.flatnonzero(~alike)
+    if not len(places):
         return texts
-    odd = pa.array(list(map(repr, values[~alike].tolist())), pa.string())
-    return pc.replace_with_mask(texts, pa.array(~alike), odd)
+    odd = pa.array(list(map(repr, values[places].tolist())), pa.string())
+    if len(places) > _FEW:
+        return pc.replace_with_mask(texts, pa.array(~alike), odd)
+    pieces, begin = [], 0
+    for number, place in enumerate(places.tolist()):
+        pieces += [texts.slice(begin, place - begin), odd.slice(number, 1)]
+        begin = place + 1
+    return pa.concat_arrays([*pieces, texts.slice(begin)])
