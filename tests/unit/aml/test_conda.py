@@ -26,7 +26,17 @@ def test_tests_and_app_load_the_numeric_libraries_that_the_model_is_served_with(
     model = set(_pins(_ROOT / "requirements/model.txt"))
     tested = {*_pins(_ROOT / "requirements/dev.txt"), *_pins(_ROOT / "requirements.txt")}
 
-    for library in ("pandas", "scikit-learn", "scipy", "numpy", "joblib", "pyarrow", "llvmlite", "optuna"):
+    for library in (
+        "pandas",
+        "scikit-learn",
+        "scipy",
+        "numpy",
+        "joblib",
+        "pyarrow",
+        "llvmlite",
+        "optuna",
+        "onnxruntime",
+    ):
         (pin,) = [line for line in model if line.startswith(f"{library}==")]
         assert [line for line in tested if line.startswith(f"{library}==")] == [pin]
 
@@ -34,6 +44,7 @@ def test_tests_and_app_load_the_numeric_libraries_that_the_model_is_served_with(
 def test_the_app_can_open_a_bundle_with_the_very_versions_that_fitted_it() -> None:
     model, app = (set(_pins(_ROOT / name)) for name in ("requirements/model.txt", "requirements.txt"))
 
-    for library in ("scikit-learn", "scipy", "numpy", "joblib", "threadpoolctl", "narwhals", "cloudpickle", "pyarrow"):
+    numeric = ("scikit-learn", "scipy", "numpy", "joblib", "threadpoolctl", "narwhals", "cloudpickle", "pyarrow")
+    for library in (*numeric, "onnxruntime"):
         (pin,) = [line for line in model if line.startswith(f"{library}==")]
         assert pin in app
