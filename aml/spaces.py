@@ -2,7 +2,7 @@
 
 `none` trains with the defaults. `grid`, `random` and `bayesian` search inside the training job (`aml.tuning`); `sweep`
 is an Azure ML sweep, whose trials are jobs of their own and can be ended early; `automl` is an Azure ML AutoML job, for
-classification only. Like the contract, this needs nothing but pydantic.
+classification only, which finds one more model of a table. Like the contract, this needs nothing but pydantic.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """What each parameter may be: trees of the forest, rows that each of them sees, share of the columns that each of them
 sees, share of the training rows beyond the threshold."""
 
+_OBJECTIVE = "detection"
+_GOAL: Literal["maximize"] = "maximize"
 _IN_THE_JOB = ("grid", "random", "bayesian")
 # What Azure ML's Bayesian sampling supports; a logarithmic range is not among it.
 _NOT_BAYESIAN = "sampling 'bayesian' of a sweep knows no logarithmic range"
@@ -111,9 +113,10 @@ class Tuning(_Declared):
         sampling: of a sweep; the other methods are samplings themselves.
         space: where to look, by parameter; a parameter that is not there keeps its default, and the contamination the
             contract's.
-        objective, goal: a metric of `aml.evaluation`, measured on rows that the trial was not fitted on.
+        objective, goal: a metric of `aml.evaluation`, measured on rows that the trial was not fitted on; AutoML goes by
+            what the contract selects models by.
         trials: at most so many; a grid must not be larger.
-        concurrent: trials of a sweep that run at once.
+        concurrent: trials of a sweep, or of AutoML, that run at once.
         timeout_minutes: of a sweep or of AutoML, as a whole.
         early_termination: of a sweep, by what its trials log as they go.
     """
@@ -121,8 +124,8 @@ class Tuning(_Declared):
     method: Literal["none", "grid", "random", "bayesian", "sweep", "automl"] = "none"
     sampling: Literal["grid", "random", "bayesian"] = "random"
     space: dict[Literal["trees", "max_samples", "max_features", "contamination"], Space] = Field(default_factory=dict)
-    objective: str = Field(default="detection", pattern=r"^[a-z][a-z0-9_.]*$")
-    goal: Literal["maximize", "minimize"] = "maximize"
+    objective: str = Field(default=_OBJECTIVE, pattern=r"^[a-z][a-z0-9_.]*$")
+    goal: Literal["maximize", "minimize"] = _GOAL
     trials: int = Field(default=20, ge=1, le=1000)
     concurrent: int = Field(default=2, ge=1, le=100)
     seed: int = Field(default=42, ge=0)
@@ -139,9 +142,14 @@ class Tuning(_Declared):
         """Whether Azure ML searches, with a job per trial."""
         return self.method == "sweep"
 
+    @property
+    def is_automl(self) -> bool:
+        """Whether Azure ML's AutoML searches, among algorithms of its own."""
+        return self.method == "automl"
+
     def require_fits(self, task: str) -> None:
         """ValueError where this method cannot serve the task of the dataset."""
-        if self.method == "automl" and task != "classification":
+        if self.is_automl and task != "classification":
             raise ValueError(
                 f"tuning by automl needs a classification dataset, and this one's task is {task}: Azure ML's AutoML "
                 "detects no anomalies. Use grid, random, bayesian or sweep"
@@ -154,6 +162,8 @@ class Tuning(_Declared):
             raise ValueError(f"tuning by {self.method} needs a space")
         if not searching and self.space:
             raise ValueError(f"tuning by {self.method} searches no space")
+        if self.is_automl and (self.objective, self.goal) != (_OBJECTIVE, _GOAL):
+            raise ValueError("tuning by automl goes by the contract's selection; leave objective and goal out")
         if self.early_termination is not None and not self.is_sweep:
             raise ValueError("early_termination is for tuning by sweep")
         for name, space in self.space.items():

@@ -3,6 +3,9 @@
     python -m aml.train --dataset gas --data FILE --model FOLDER [--contamination 0.01] [--champion FOLDER|none]
     python -m aml.train --dataset penguins --data FILE --model FOLDER [--version 3] [--champion FOLDER|none]
 
+A table's contract that asks for AutoML needs what that has left: `--automl FOLDER`, the outputs of its best child job,
+and `--automl-table FOLDER`, what `aml.automl` wrote for it.
+
 FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias names). The folder of `--model`
 receives `bundle.joblib`, `metrics.json` (one flat object, but for `champion`: what `aml.comparison` measured of the
 model whose folder `--champion` names), `contract.json`, `profile.json` (what drift is measured
@@ -29,7 +32,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +52,9 @@ from aml.rows import Floats, Rows
 from aml.tracking import Tracker
 from aml.tuning import builder
 from aml.usable import require_usable, unusable_share
+
+if TYPE_CHECKING:
+    from aml.tabular.automl import FoundByAutoml
 
 _PARQUET_MAGIC = b"PAR1"
 _DELIMITERS = ",;\t|"
@@ -96,12 +102,28 @@ def _classifiers(contract: DatasetContract, table: pa.Table, arguments: argparse
     from aml.tabular.training import train_table  # which a series has no use for
 
     date = datetime.now(UTC).strftime("%Y%m%d")
-    metrics = train_table(table, contract, arguments.model, arguments.champion, version=arguments.version, date=date)
+    metrics = train_table(
+        table,
+        contract,
+        arguments.model,
+        arguments.champion,
+        version=arguments.version,
+        date=date,
+        automl=_by_automl(arguments),
+    )
     tracker.log(metrics)
     return (
         f"{metrics['rows']} rows: {metrics['champion_model']} is the best of {len(metrics['models'])} models, "
         f"accuracy {metrics['accuracy']:.4f}, balanced {metrics['balanced_accuracy']:.4f}"
     )
+
+
+def _by_automl(arguments: argparse.Namespace) -> FoundByAutoml | None:
+    from aml.tabular.automl import FoundByAutoml  # likewise
+
+    if arguments.automl is None or arguments.automl_table is None:
+        return None
+    return FoundByAutoml(arguments.automl, arguments.automl_table)
 
 
 def _outliers(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
@@ -259,6 +281,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--champion", type=folder_of, help="folder of the model in service; none: there is no such model"
     )
     parser.add_argument("--version", type=version_of, default=1, help="that the model will have; for the bundle's name")
+    parser.add_argument("--automl", type=folder_of, help="folder of what AutoML found; none: it was not asked")
+    parser.add_argument("--automl-table", type=folder_of, help="folder of the table that AutoML was given, or none")
     add_arguments(parser)
     return parser.parse_args(argv)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aml.contract.base import Fault
 from aml.contract.candidates import faults_of_candidates, faults_of_roles
 from aml.contract.columns import normalise
+from aml.contract.models import AUTOML
 
 if TYPE_CHECKING:
     from aml.contract.dataset import DatasetContract
@@ -174,10 +175,14 @@ def _models(contract: DatasetContract) -> _Faults:
                 yield Fault(("models",), f"{count} models have the {what} {name!r}", "give each its own")
     anomaly = contract.task == "anomaly"
     for at, model in enumerate(contract.models):
+        if model.algorithm == AUTOML and not contract.tuning.is_automl:
+            yield Fault(("models", at, "algorithm"), "nobody asks AutoML for a model", "add tuning: {method: automl}")
         if (model.algorithm == "isolation_forest") != anomaly:
             does = "finds anomalies" if model.algorithm == "isolation_forest" else "tells classes apart"
             key = ("models", at, "algorithm")
             yield Fault(key, f"{model.algorithm} {does}, and the task is {contract.task}", "choose another algorithm")
+    if sum(model.algorithm == AUTOML for model in contract.models) > 1:
+        yield Fault(("models",), "AutoML finds one model", "keep one that is of automl")
     if anomaly and len(contract.models) > 1:
         yield Fault(("models",), "an anomaly table has one model", "keep one of them")
     if contract.task == "classification" and contract.answer not in contract.choices:
@@ -221,7 +226,7 @@ _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
     ({"columns", "features", "target"}, _features),
     ({"columns", "features"}, _missing_values),
     ({"columns", "target"}, _classes),
-    ({"task", "models", "target", "answer"}, _models),
+    ({"task", "models", "target", "answer", "tuning"}, _models),
     ({"task", "models", "target", "answer", "columns", "predictions", "asked"}, _answers),
     ({"task", "columns", "target"}, _said_twice),
     ({"task", "tuning"}, _tuning),

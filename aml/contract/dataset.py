@@ -13,11 +13,18 @@ from aml.contract.base import ContractError, Declared
 from aml.contract.candidates import Alarms, Candidate
 from aml.contract.columns import Column, PredictionColumn, find, missing
 from aml.contract.features import Feature
-from aml.contract.models import Metric, Model
+from aml.contract.models import AUTOML, Metric, Model
 from aml.contract.rules import DriftRules, GateRule, ReplayRules, SplitRules, TrainingRules
 from aml.spaces import Tuning
 
 DEFAULT_CHOICE = "best"
+
+
+def with_automl(task: str, models: tuple[Model, ...], tuning: Tuning) -> tuple[Model, ...]:
+    """A table's models with the one that AutoML finds, where it is asked for and not listed."""
+    if task != "classification" or not tuning.is_automl or any(model.algorithm == AUTOML for model in models):
+        return models
+    return (*models, Model(name=AUTOML, algorithm=AUTOML))
 
 
 class DatasetContract(Declared):
@@ -44,12 +51,14 @@ class DatasetContract(Declared):
             has it, and by a test of every declared contract.
         target: of a classification: the text column that is predicted; its `categories` are the classes.
         features: of a table: what its models see, in this order.
-        models: of a table: the candidates; the champion is the best of them by `selection` on the hold-out.
+        models: of a table: the candidates; the champion is the best of them by `selection` on the hold-out. Where
+            `tuning` asks for AutoML, the model that it finds is one more, and the last unless it is listed.
         selection: the metric by which the best of `models` is chosen.
         answer: what answers where nobody chooses: `best` (the champion), `all`, or one model's name.
         asked: in a copy that `answering` made, what was chosen. Not for files.
         split: of a table: its hold-out.
-        tuning: whether and how the parameters of a series' model are searched for; models of a table have their own.
+        tuning: whether and how the parameters of a series' model are searched for; models of a table have their own,
+            and a classification may have AutoML search for one more.
         candidates: of a series: set-ups of the detector, of which training takes the first unless another is better;
             empty: the default.
         alarms: of a series: how often it may raise a new alarm; None: `contamination` says what may be flagged.
@@ -93,6 +102,7 @@ class DatasetContract(Declared):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
+        self.__dict__["models"] = with_automl(self.task, self.models, self.tuning)
         faults = list(checks.faults(self))
         if faults:
             raise ValueError("; ".join(map(str, faults)))
@@ -115,6 +125,11 @@ class DatasetContract(Declared):
     def is_table(self) -> bool:
         """Whether each row is judged by itself, by the models of `models`, rather than as part of a series."""
         return bool(self.features)
+
+    @property
+    def found_by_automl(self) -> bool:
+        """Whether one of `models` is the one that AutoML finds."""
+        return any(model.algorithm == AUTOML for model in self.models)
 
     @property
     def time_column(self) -> str:

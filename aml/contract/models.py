@@ -17,6 +17,9 @@ Value = StrictBool | StrictInt | StrictFloat | StrictStr | None
 Metric = Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "log_loss", "roc_auc_ovr"]
 """What classifiers are chosen by; of `log_loss` less is better, of the others more."""
 
+AUTOML: Literal["automl"] = "automl"
+"""The algorithm of the model that Azure ML's AutoML finds, and its name where the contract gives it none."""
+
 RESERVED = ("best", "all")
 """What may be asked for beside the name of a model, so that no model has such a name."""
 
@@ -127,6 +130,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "max_features": Parameter(0.05, 1),
         },
     ),
+    AUTOML: Algorithm("automl", {}),
 }
 
 
@@ -185,7 +189,7 @@ class Model(Declared):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     algorithm: Literal[
-        "logistic", "random_forest", "svm", "decision_tree", "lda", "gradient_boosting", "isolation_forest"
+        "logistic", "random_forest", "svm", "decision_tree", "lda", "gradient_boosting", "isolation_forest", "automl"
     ]
     short: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]*$")
     column: str | None = Field(default=None, min_length=1)
@@ -207,7 +211,7 @@ class Model(Declared):
         wrong = []
         for name, options in [*((n, (v,)) for n, v in self.parameters.items()), *self.tuning.space.items()]:
             if name not in known:
-                wrong.append(f"{self.algorithm} has no parameter {name!r}; it has {', '.join(known)}")
+                wrong.append(f"{self.algorithm} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
                 continue
             values = (options.minimum, options.maximum) if isinstance(options, Range) else options
             wrong += [f"{name} must be {known[name]}, not {each!r}" for each in values if known[name].refuses(each)]

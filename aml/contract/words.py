@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from aml.contract import checks
 from aml.contract.base import Fault, Key
-from aml.contract.dataset import DatasetContract
+from aml.contract.dataset import DatasetContract, with_automl
 
 _EXPECTED = {
     "string_type": "write a text",
@@ -161,6 +161,8 @@ def _together(declared: Mapping[str, Any]) -> list[Fault]:
         except ValidationError:
             continue
         known.append(name)
+    if {"task", "tuning"} <= sound.keys():
+        sound["models"] = with_automl(sound["task"], sound.get("models", ()), sound["tuning"])
     return list(checks.faults(DatasetContract.model_construct(**sound), known))
 
 

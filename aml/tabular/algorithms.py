@@ -51,6 +51,8 @@ ALGORITHMS = {
     "decision_tree": Algorithm(),
     "lda": Algorithm(dense_fit=True),
     "gradient_boosting": Algorithm(dense=True),
+    # fitted elsewhere, on a table of which all columns are written out
+    "automl": Algorithm(dense_fit=True),
 }
 
 

@@ -43,7 +43,7 @@ def features_of(contract: DatasetContract) -> tuple[Feature, ...]:
 class Candidates(Mapping[str, Pipeline]):
     """The fitted pipelines by their models' names, in the contract's order, and which of them is the champion.
 
-    All of them share one fitted `TableFeatures`, which is therefore computed once whoever is asked.
+    Those that were fitted on the same rows share one fitted `TableFeatures`, which is computed once for all of them.
     """
 
     pipelines: dict[str, Pipeline]
@@ -68,9 +68,12 @@ class Candidates(Mapping[str, Pipeline]):
             rows = table if len(table) <= _ROWS_AT_ONCE else table.take(slice(start, start + _ROWS_AT_ONCE))
             if len(rows) == 0:
                 return {name: np.zeros((0, len(self.classes(name)))) for name in names}
-            matrix = self.pipelines[names[0]].named_steps["features"].transform(rows)
+            matrices: dict[int, Any] = {}
             for name in names:
-                pieces[name].append(self.pipelines[name][1:].predict_proba(matrix))
+                features = self.pipelines[name].named_steps["features"]
+                if id(features) not in matrices:
+                    matrices[id(features)] = features.transform(rows)
+                pieces[name].append(self.pipelines[name][1:].predict_proba(matrices[id(features)]))
         return {name: np.concatenate(each) for name, each in pieces.items()}
 
     def classes(self, name: str) -> NDArray[Any]:

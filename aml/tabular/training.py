@@ -8,7 +8,7 @@ Each step takes what the one before it gave and nothing else, so that they are t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.pipeline import Pipeline
 
 from aml.bundle import save_bundle
 from aml.columns import InputError
 from aml.contract import DatasetContract
+from aml.contract.models import AUTOML
 from aml.profile import make_table_profile, write_profile
 from aml.rows import Floats
 from aml.tabular.algorithms import Settings
+from aml.tabular.automl import FoundByAutoml, opened
 from aml.tabular.candidates import Candidates, features_of
 from aml.tabular.features import TableFeatures
 from aml.tabular.figures import draw
@@ -38,6 +41,7 @@ from aml.usable import require_usable, unusable_share
 
 FIGURES = "figures"
 _FITTED_ON = "all rows after measuring"
+_AS_FOUND = "the one that was measured, as AutoML fitted it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,7 @@ def train_table(
     *,
     version: int = 1,
     date: str | None = None,
+    automl: FoundByAutoml | None = None,
 ) -> dict[str, Any]:
     """All steps, one after the other.
 
@@ -101,6 +106,7 @@ def train_table(
         champion: the folder of the model in service, measured on the same rows; None when there is none.
         version: that the model will have, for the bundle's name.
         date: for the figures' names, YYYYMMDD; None: there are none.
+        automl: of a contract that lists a model of AutoML, what that has left.
 
     Returns:
         What `metrics.json` holds.
@@ -110,7 +116,7 @@ def train_table(
     """
     held = hold_out(prepare(data, contract), contract)
     found = find_parameters(held, contract)
-    evaluated = evaluate(held, contract, found)
+    evaluated = evaluate(held, contract, found, automl)
     return finish(held, contract, found, evaluated, folder, champion, version=version, date=date)
 
 
@@ -170,13 +176,26 @@ def find_parameters(held: Held, contract: DatasetContract) -> Found:
     )
 
 
-def evaluate(held: Held, contract: DatasetContract, found: Found) -> Evaluated:
+def featured(held: Held, contract: DatasetContract) -> tuple[TableFeatures, csr_matrix, Classes]:
+    """The features as fitted on what is not held out, with their matrix of it and its classes."""
+    rows, classes = held.prepared.table.take(held.fit), held.prepared.classes[held.fit]
+    return *_features(rows, classes, contract), classes
+
+
+def evaluate(held: Held, contract: DatasetContract, found: Found, automl: FoundByAutoml | None = None) -> Evaluated:
     """Fit every candidate on what is not held out and measure it on what is; the best by `selection` is the champion,
-    of equals the one that the contract names first."""
+    of equals the one that the contract names first.
+
+    Raises:
+        InputError: the contract lists a model of AutoML, and what that has left cannot be used; see `opened`.
+    """
     prepared = held.prepared
     rows, classes = prepared.table.take(held.fit), prepared.classes[held.fit]
     ground = Ground(prepared.table.take(held.held), prepared.classes[held.held], np.unique(keys_of(rows, classes)))
-    pipelines = _fitted(rows, classes, contract, found)
+    features, matrix, _ = featured(held, contract)
+    pipelines = _fitted(
+        features, matrix, classes, contract, found, lambda: opened(automl, contract, features, matrix, classes)
+    )
     names = tuple(pipelines)
     candidates = Candidates(pipelines, names[0])
     probabilities = candidates.probabilities(ground.table, names)
@@ -196,13 +215,16 @@ def finish(
     version: int = 1,
     date: str | None = None,
 ) -> dict[str, Any]:
-    """Fit the candidates on all rows, compare with the live model, and write everything.
+    """Fit the candidates on all rows, compare with the live model, and write everything. A model of AutoML stays the
+    one that was measured: only another search could fit it anew.
 
     Returns:
         What `metrics.json` holds; the bundle holds the same but for what depends on the champion.
     """
     prepared, best = held.prepared, evaluated.candidates.best
-    final = Candidates(_fitted(prepared.table, prepared.classes, contract, found), best)
+    features, matrix = _features(prepared.table, prepared.classes, contract)
+    kept = next((evaluated.candidates[each.name] for each in contract.models if each.algorithm == AUTOML), None)
+    final = Candidates(_fitted(features, matrix, prepared.classes, contract, found, lambda: kept), best)
     metrics = _described(held, contract, found, evaluated)
     measured = evaluated.candidates[best]
     compared = {**metrics, **compare(Judged(measured, evaluated.ground), champion, contract)}
@@ -231,13 +253,28 @@ def columns_of(table: Table) -> dict[str, NDArray[Any]]:
     return {**table.numbers, **{name: texts.objects() for name, texts in table.texts.items()}}
 
 
-def _fitted(table: Table, classes: Classes, contract: DatasetContract, found: Found) -> dict[str, Pipeline]:
-    """Every candidate's pipeline, all with the same features, which are computed once."""
+def _features(table: Table, classes: Classes, contract: DatasetContract) -> tuple[TableFeatures, csr_matrix]:
     features = TableFeatures(features_of(contract), contract.split.seed)
+    with one_core():
+        return features, features.fit_transform(table, classes)
+
+
+def _fitted(
+    features: TableFeatures,
+    matrix: csr_matrix,
+    classes: Classes,
+    contract: DatasetContract,
+    found: Found,
+    by_automl: Callable[[], Pipeline],
+) -> dict[str, Pipeline]:
+    """Every candidate's pipeline, all with the same features, which are computed once; but that of AutoML, which comes
+    as it was fitted."""
     pipelines = {}
     with one_core():
-        matrix = features.fit_transform(table, classes)
         for model in contract.models:
+            if model.algorithm == AUTOML:
+                pipelines[model.name] = by_automl()
+                continue
             steps = fit(matrix, classes, model.algorithm, found.parameters[model.name], contract.split.seed)
             pipelines[model.name] = Pipeline([("features", features), *steps.steps])
     return pipelines
@@ -286,7 +323,7 @@ def _described(held: Held, contract: DatasetContract, found: Found, evaluated: E
         "champion_algorithm": algorithms[best],
         "selection": contract.selection,
         "measured_on": f"{contract.split.test:.0%} of the rows, by models fitted on the rest",
-        "final_model": f"fitted on {_FITTED_ON}",
+        "final_model": _AS_FOUND if algorithms[best] == AUTOML else f"fitted on {_FITTED_ON}",
         "rows_by_class": dict(_counted(held.prepared.classes)),
         "classes": chosen["classes"],
         "confusion": {"labels": labels, "counts": chosen["confusion"]},

@@ -23,11 +23,13 @@ def test_the_job_runs_the_training_script_on_its_inputs() -> None:
 
     command = "python -m aml.train --dataset ${{inputs.dataset}} --data ${{inputs.data}} --model ${{outputs.model}}"
     options = "--contamination ${{inputs.contamination}} --champion ${{inputs.champion}} --version ${{inputs.version}}"
-    assert job.command.strip() == f"{command} {options}"
+    automl = "--automl ${{inputs.automl}} --automl-table ${{inputs.automl_table}}"
+    assert job.command.strip() == f"{command} {options} {automl}"
     sent = job._to_job()._to_rest_object().properties  # what the SDK puts on the wire
     gas = load_contract(sent.inputs["dataset"].value)
     assert float(sent.inputs["contamination"].value) == gas.contamination
     assert sent.inputs["data"].job_input_type == "uri_file"
+    assert (sent.inputs["automl"].value, sent.inputs["automl_table"].value) == ("none", "none")
     assert sent.inputs["champion"].value == "none"  # without a model in service the job runs as it stands
     assert sent.outputs["model"].job_output_type == "custom_model"
     assert (_AML / "jobs" / job.code).resolve() == _ROOT
@@ -67,6 +69,27 @@ def test_the_automl_job_is_one_of_classification() -> None:
     assert details.target_column_name == "target"
     assert details.n_cross_validations.value == 5
     assert details.limit_settings.max_trials == 20
+    assert details.featurization_settings.mode.lower() == "off"
+    training = details.training_settings
+    assert training.enable_onnx_compatible_models
+    assert not training.enable_stack_ensemble
+    assert not training.enable_vote_ensemble
+
+
+def test_the_step_before_automl_runs_in_the_training_jobs_environment() -> None:
+    from azure.ai.ml import load_job
+
+    from aml.tabular.automl import TARGET
+
+    job, single = load_job(_AML / "jobs/automl-table.yml"), load_job(_AML / "jobs/train.yml")
+
+    command = "python -m aml.automl --dataset ${{inputs.dataset}} --data ${{inputs.data}} --table ${{outputs.table}}"
+    assert job.command.strip() == command
+    assert job.environment.conda_file == single.environment.conda_file
+    assert job.environment.image == single.environment.image
+    assert (_AML / "jobs" / job.code).resolve() == _ROOT
+    assert job._to_job()._to_rest_object().properties.outputs["table"].job_output_type == "uri_folder"
+    assert load_job(_AML / "jobs/automl.yml").target_column_name == TARGET
 
 
 def test_every_yaml_file_is_one_that_is_tested() -> None:
@@ -77,6 +100,7 @@ def test_every_yaml_file_is_one_that_is_tested() -> None:
         "jobs/train.yml",
         "jobs/sweep.yml",
         "jobs/automl.yml",
+        "jobs/automl-table.yml",
         "jobs/pipeline.yml",
         "endpoints/endpoint.yml",
         "endpoints/deployment.yml",

@@ -272,10 +272,60 @@ def test_a_table_of_anomalies_has_one_forest(tmp_path: Path) -> None:
     assert found.answering(None) is found
 
 
+def test_automl_brings_one_more_model_which_may_be_listed_and_may_be_alone(tmp_path: Path) -> None:
+    asked = {"tuning": {"method": "automl"}}
+    tree = {"name": "tree", "algorithm": "decision_tree"}
+    listed = {"name": "found", "algorithm": "automl", "short": "az", "column": "guess"}
+
+    beside = read_contract(_written(tmp_path, _with(models=[tree], **asked)))
+    alone = read_contract(_written(tmp_path, {key: value for key, value in _with(**asked).items() if key != "models"}))
+    first = read_contract(_written(tmp_path, _with(models=[listed, tree], answer="found", **asked)))
+
+    assert beside.choices == ("best", "all", "tree", "automl")
+    assert [column.name for column in beside.answering("all").predictions] == ["tree_species", "automl_species"]
+    assert DatasetContract.model_validate(beside.model_dump(mode="json")) == beside
+    assert (alone.choices, alone.found_by_automl) == (("best", "all", "automl"), True)
+    assert [model.short_name for model in first.models] == ["az", "dtc"]
+    assert [column.name for column in first.answering("all").predictions] == ["guess", "tree_species"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": [{"name": "a", "algorithm": "automl"}]}, "nobody asks AutoML for a model"),
+        (
+            {
+                "models": [{"name": name, "algorithm": "automl"} for name in "ab"],
+                "tuning": {"method": "automl"},
+            },
+            "AutoML finds one model",
+        ),
+        (
+            {"models": [{"name": "automl", "algorithm": "svm"}], "tuning": {"method": "automl"}},
+            "2 models have the name 'automl'",
+        ),
+        ({"tuning": {"method": "automl", "objective": "accuracy"}}, "goes by the contract's selection"),
+        (
+            {
+                "models": [{"name": "a", "algorithm": "automl", "parameters": {"C": 1}}],
+                "tuning": {"method": "automl"},
+            },
+            "automl has no parameter 'C'; it has none",
+        ),
+        ({"tuning": {"method": "automl"}, "task": "anomaly"}, "tuning by automl needs a classification dataset"),
+    ],
+    ids=["not asked", "twice", "its name", "objective", "parameter", "task"],
+)
+def test_what_a_contract_may_not_say_of_automl(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    faults = _faults(_written(tmp_path, _with(**changes)))
+
+    assert any(words in fault for fault in faults), faults
+
+
 def test_every_algorithm_has_a_short_name_of_its_own() -> None:
     shorts = [each.short for each in ALGORITHMS.values()]
 
-    assert sorted(shorts) == ["dtc", "gb", "iforest", "lda", "lr", "rf", "svm"]
+    assert sorted(shorts) == ["automl", "dtc", "gb", "iforest", "lda", "lr", "rf", "svm"]
 
 
 def test_the_schema_for_editors_is_that_of_the_code() -> None:
