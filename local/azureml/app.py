@@ -14,6 +14,7 @@ from aiohttp import web
 
 from .arm import Answer, Call, Routes, workspace_segments
 from .assets import Assets
+from .automl import AutoML
 from .blobs import Blobs
 from .config import LOCATION, PROVIDER, Config
 from .deployments import Deployments
@@ -58,8 +59,16 @@ class Emulator:
         self._metrics = Metrics(self._store)
         self._sweeps = Sweeps(self._store, self._runs, self._metrics)
         self._pipelines = Pipelines(self._store, self._runs, self._references)
+        self._automl = AutoML(config, self._store, self._runs, self._blobs, self._references)
         self._jobs = Jobs(
-            config, self._store, self._references, self._runs, self._sweeps, self._pipelines, self._operations
+            config,
+            self._store,
+            self._references,
+            self._runs,
+            self._sweeps,
+            self._pipelines,
+            self._automl,
+            self._operations,
         )
         self._fleet = Fleet(config, self._blobs, self._references)
         self._deployments = Deployments(config, self._store, self._references, self._operations, self._fleet)
@@ -115,6 +124,7 @@ class Emulator:
             await asyncio.gather(starting, return_exceptions=True)
             await self._pipelines.stop()
             await self._sweeps.stop()
+            await self._automl.stop()
             await self._runs.stop()
             await self._fleet.stop()
 

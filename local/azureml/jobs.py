@@ -1,10 +1,11 @@
-"""Jobs as resources: submitting, looking, cancelling. How they run is in `runs`, `sweeps` and `pipelines`."""
+"""Jobs as resources: submitting, looking, cancelling. How they run is in `runs`, `sweeps`, `pipelines` and `automl`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from .arm import Answer, Call, Routes, resource
+from .automl import AutoML
 from .commands import required_references, seconds
 from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
@@ -34,6 +35,7 @@ class Jobs:
         runs: Runs,
         sweeps: Sweeps,
         pipelines: Pipelines,
+        automl: AutoML,
         operations: Operations,
     ) -> None:
         self._config = config
@@ -44,6 +46,8 @@ class Jobs:
         self._sweeps.start_child = self._start_command
         self._pipelines = pipelines
         self._pipelines.start_child = self._start_command
+        self._automl = automl
+        self._automl.start_child = self._put_completed
         self._operations = operations
 
     def register(self, routes: Routes) -> None:
@@ -61,6 +65,7 @@ class Jobs:
         self._runs.resume()
         self._sweeps.resume()
         self._pipelines.resume()
+        self._automl.resume()
 
     async def list_jobs(self, call: Call) -> Answer:
         """Jobs that no other job has started, newest first; `tag` and `jobType` filter."""
@@ -104,6 +109,11 @@ class Jobs:
                 self._check(command)
             document = self._put(name, self._properties(name, asked) | self._pipelines.own_properties(asked))
             self._pipelines.submit(name)
+        elif asked.get("jobType") == "AutoML":
+            self._require_compute(asked)
+            self._automl.check(asked)
+            document = self._put(name, self._properties(name, asked) | self._automl.own_properties(asked))
+            self._automl.submit(name)
         else:
             raise not_emulated(f"jobs of type {asked.get('jobType')}")
         return Answer(201, document, {"Location": self._config.url + document["id"]})
@@ -113,6 +123,10 @@ class Jobs:
         document = self._put(name, self._properties(name, asked))
         self._runs.submit(name)
         return document
+
+    def _put_completed(self, name: str, asked: Json) -> Json:
+        """A job that was run by the one that started it."""
+        return self._put(name, self._properties(name, asked) | {"status": "Completed"})
 
     def _put(self, name: str, properties: Json) -> Json:
         document = resource(self._config, f"jobs/{name}", properties)
@@ -128,7 +142,11 @@ class Jobs:
             return Answer(200)
         operation = self._operations.begin("job")
         kind = self._existing(name)["properties"]["jobType"]
-        owners: dict[str, Sweeps | Pipelines] = {"Sweep": self._sweeps, "Pipeline": self._pipelines}
+        owners: dict[str, Sweeps | Pipelines | AutoML] = {
+            "Sweep": self._sweeps,
+            "Pipeline": self._pipelines,
+            "AutoML": self._automl,
+        }
         owner = owners.get(kind, self._runs)
         owner.cancel(name, lambda: self._operations.end(operation))
         return Answer(202, None, self._operations.headers(operation))
@@ -144,9 +162,7 @@ class Jobs:
         command = asked.get("command")
         if not command or not asked.get("environmentId"):
             raise user_error("A command job needs a command and an environmentId.")
-        compute = str(asked.get("computeId") or COMPUTE).rsplit("/", 1)[-1]
-        if compute.lower() != COMPUTE:
-            raise user_error(f"Unknown compute target '{compute}'.", code="ComputeNotFound")
+        self._require_compute(asked)
         self._references.asset("environments", asked["environmentId"])
         if asked.get("codeId"):
             self._references.asset("codes", asked["codeId"])
@@ -168,6 +184,11 @@ class Jobs:
             if put.get("jobInputType") != "literal" and not str(put.get("uri", "")).startswith("http"):
                 # ArmError when the datastore, the asset or the job behind it is unknown
                 self._references.location(str(put.get("uri")), kind_of_input(put))
+
+    def _require_compute(self, asked: Json) -> None:
+        compute = str(asked.get("computeId") or COMPUTE).rsplit("/", 1)[-1]
+        if compute.lower() != COMPUTE:
+            raise user_error(f"Unknown compute target '{compute}'.", code="ComputeNotFound")
 
     def _properties(self, name: str, asked: Json) -> Json:
         own = self._config

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from azure.ai.ml import Input, MLClient, Output, command, load_job
+from azure.ai.ml import Input, MLClient, Output, command
 from azure.ai.ml.entities import Data, Model
 from azure.ai.ml.exceptions import JobException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -171,13 +171,6 @@ def test_what_cannot_run_is_refused_at_submission(client: MLClient, environment:
         )
     with pytest.raises(HttpResponseError, match="Unknown compute target 'gpu'"):
         client.jobs.create_or_update(command(command="true", environment="azureml:nowhere:1", compute="gpu"))
-
-
-def test_automl_is_refused_in_words(client: MLClient) -> None:
-    job = load_job(Path(__file__).resolve().parents[3] / "aml/jobs/automl.yml")
-
-    with pytest.raises(HttpResponseError, match=r"emulator does not have jobs of type AutoML"):
-        client.jobs.create_or_update(job)
 
 
 def test_the_workspace_has_what_jobs_refer_to(client: MLClient) -> None:
