@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _AML = Path(__file__).resolve().parents[2] / "aml"
 _ENVIRONMENT = "dropscore-model"
+_OF_A_CHILD = ("run_algorithm", "run_preprocessor", "score")
 
 
 def progress_of_job(status: str) -> Progress:
@@ -51,6 +53,27 @@ def progress_of_resource(state: str | None) -> Progress:
     """A provisioning state, reduced likewise."""
     ends: dict[str, Progress] = {"Succeeded": "succeeded", "Failed": "failed", "Canceled": "canceled"}
     return ends.get(state or "", "under way")
+
+
+def tried_by_automl(job: str, tags: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+    """What an AutoML job's tags say of its children, of which each is a list with semicolons; empty for other jobs."""
+    lists = [(tags.get(f"{name}_000") or "").split(";") for name in ("iteration", *_OF_A_CHILD)]
+    found = []
+    for number, algorithm, preprocessor, score in zip(*lists, strict=False):
+        try:
+            value: float | None = float(score)
+        except ValueError:
+            value = None
+        if number:
+            said = {"algorithm": algorithm, "preprocessor": preprocessor}
+            found.append(
+                {
+                    "job": f"{job}_{number}",
+                    **said,
+                    "value": value if value is not None and math.isfinite(value) else None,
+                }
+            )
+    return tuple(found)
 
 
 class AzureMLWorkspace:
@@ -103,11 +126,6 @@ class AzureMLWorkspace:
         from azure.ai.ml import load_job
 
         folder = self._address(job.folder)
-        champion = job.champion and {
-            "type": "custom_model",
-            "path": f"azureml:{job.champion.name}:{job.champion.version}",
-            "mode": "ro_mount",
-        }
         with _translated(), _snapshot() as code:
             data = f"azureml:{job.data.name}:{job.data.version}" if job.data else f"{folder}/data.parquet"
             definition = load_job(
@@ -118,18 +136,14 @@ class AzureMLWorkspace:
                     {"experiment_name": f"dropscore-{job.dataset}"},
                     {"compute": self._settings.aml_compute},
                     {"tags": dict(job.tags)},
-                    {"inputs.dataset": job.dataset},
-                    {"inputs.data.path": data},
-                    *own_changes(job, folder, str(code)),
-                    *([{"inputs.champion": champion}] if champion else []),
+                    *own_changes(job, folder, str(code), data),
                 ],
             )
-            command = definition
-            if job.tuning.is_sweep:
-                command = definition.trial
-                if job.tuning.early_termination is None:  # what the file says of it cannot be unset as it is loaded
-                    definition.early_termination = None
-            command.environment = self._environment(command.environment)
+            if job.tuning.is_sweep and job.tuning.early_termination is None:
+                definition.early_termination = None  # what the file says of it cannot be unset as it is loaded
+            if job.step != "search":  # AutoML brings its own
+                command = definition.trial if job.tuning.is_sweep else definition
+                command.environment = self._environment(command.environment)
             self._client.jobs.create_or_update(definition)
 
     def _environment(self, declared: Environment) -> str:
@@ -154,8 +168,9 @@ class AzureMLWorkspace:
                 job = self._client.jobs.get(name)
             except ResourceNotFoundError:
                 return None
-        best = (job.properties or {}).get("best_child_run_id")
-        return JobStatus(progress_of_job(job.status), job.status, job.studio_url, best)
+        tags = job.tags or {}
+        best = (job.properties or {}).get("best_child_run_id") or tags.get("automl_best_child_run_id")
+        return JobStatus(progress_of_job(job.status), job.status, job.studio_url, best, tried_by_automl(name, tags))
 
     def register(self, model: str, job: str, run: str, tags: Mapping[str, str]) -> str:
         from azure.ai.ml.entities import Model

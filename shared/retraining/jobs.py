@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from aml.contract import Choice, Tuning
-from shared.errors import WorkspaceRefusedError
 
 if TYPE_CHECKING:
     from shared.retraining.workspace import TrainingJob
@@ -19,6 +18,9 @@ TRIALS = "trials"
 """Folder, below a run's own, with a folder for each trial of a sweep."""
 JOBS = "jobs"
 """Folder, below a run's own, with a folder for each of its other jobs."""
+_LONGEST_TRIAL_MINUTES = 30
+_ARTIFACTS = "azureml://datastores/workspaceartifactstore/paths/ExperimentRun"
+"""Where a workspace keeps what its jobs leave beside their outputs, AutoML's models among it."""
 MODEL = "model"
 """Folder, below a run's own, with the files of the job or trial that was judged."""
 
@@ -29,27 +31,35 @@ def output_of(job: str) -> str:
 
 
 def file_of(job: TrainingJob) -> str:
-    """The file under `aml/jobs` that defines the job.
-
-    Raises:
-        WorkspaceRefusedError: ``automl_not_served``, what AutoML finds could neither be judged nor served by the app.
-    """
-    if job.tuning.method == "automl":
-        raise WorkspaceRefusedError(
-            "automl_not_served",
-            f"The contract of {job.dataset} asks for AutoML, whose models are MLflow folders: the app can neither "
-            "compare them with the live model nor serve them. Submit aml/jobs/automl.yml by hand, or tune otherwise.",
-        )
+    """The file under `aml/jobs` that defines the job."""
+    if job.step != "train":
+        return "automl.yml" if job.step == "search" else "automl-table.yml"
     return "sweep.yml" if job.tuning.is_sweep else "train.yml"
 
 
-def own_changes(job: TrainingJob, folder: str, code: str) -> list[dict[str, Any]]:
+def own_changes(job: TrainingJob, folder: str, code: str, data: str) -> list[dict[str, Any]]:
     """What is set in the job's file that is not in every such file, each by its path in the file.
 
     Args:
         folder: the run's place as an azureml:// address.
         code: the folder of the code.
+        data: the rows, as an address or an asset.
     """
+    if job.step == "search":
+        return _search(job, folder)
+    return [{"inputs.dataset": job.dataset}, {"inputs.data.path": data}, *_inputs(job), *_command(job, folder, code)]
+
+
+def _inputs(job: TrainingJob) -> list[dict[str, Any]]:
+    if job.champion is None:
+        return []
+    path = f"azureml:{job.champion.name}:{job.champion.version}"
+    return [{"inputs.champion": {"type": "custom_model", "path": path, "mode": "ro_mount"}}]
+
+
+def _command(job: TrainingJob, folder: str, code: str) -> list[dict[str, Any]]:
+    if job.step == "table":
+        return [{"code": code}, {"outputs.table.path": _table(folder, job.name)}]
     if job.tuning.is_sweep:
         return [{"trial.code": code}, {"outputs.model.path": f"{folder}/{TRIALS}/${{{{name}}}}"}, *_sweep(job)]
     return [
@@ -57,6 +67,31 @@ def own_changes(job: TrainingJob, folder: str, code: str) -> list[dict[str, Any]
         {"inputs.version": job.version},
         *([] if job.contamination is None else [{"inputs.contamination": job.contamination}]),
         {"outputs.model.path": f"{folder}/{output_of(job.name)}"},
+        *_found(job, folder),
+    ]
+
+
+def _found(job: TrainingJob, folder: str) -> list[dict[str, Any]]:
+    """What AutoML has left, and the table that it was given."""
+    if job.found is None:
+        return []
+    given = {"automl": f"{_ARTIFACTS}/dcid.{job.found}/outputs", "automl_table": _table(folder, job.table or "")}
+    return [{f"inputs.{name}": {"type": "uri_folder", "path": at, "mode": "ro_mount"}} for name, at in given.items()]
+
+
+def _table(folder: str, job: str) -> str:
+    return f"{folder}/{output_of(job)}"
+
+
+def _search(job: TrainingJob, folder: str) -> list[dict[str, Any]]:
+    tuning = job.tuning
+    return [
+        {"training_data.path": _table(folder, job.table or "")},
+        {"primary_metric": job.measure},
+        {"limits.timeout_minutes": tuning.timeout_minutes},
+        {"limits.trial_timeout_minutes": min(tuning.timeout_minutes, _LONGEST_TRIAL_MINUTES)},
+        {"limits.max_trials": tuning.trials},
+        {"limits.max_concurrent_trials": min(tuning.concurrent, tuning.trials)},
     ]
 
 

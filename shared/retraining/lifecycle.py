@@ -47,6 +47,8 @@ class Event(StrEnum):
     """The dataset is no longer the one that was dropped."""
     OVERTAKEN = "overtaken"
     """A newer dataset proved good, or a person asked for yet another version."""
+    NEXT = "next"
+    """The job is done, and another one of the run comes after it."""
     OUTDATED = "outdated"
     """Another model is live than the one that it was measured against."""
     WORSE = "worse"
@@ -98,6 +100,7 @@ TABLE: Mapping[State, Mapping[Event, Move]] = {
     },
     _S.TRAINING: {
         _E.DONE: Move(_S.EVALUATED),
+        _E.NEXT: Move(_S.TRAINING),
         _E.OUTDATED: Move(_S.TRAINING),  # by another job
         _E.OVERTAKEN: Move(_S.SUPERSEDED, _A.CANCEL_JOB),
         _E.OVERDUE: Move(_S.FAILED, _A.CANCEL_JOB),

@@ -13,13 +13,14 @@ from shared.contracts import contract_of
 from shared.errors import ConflictError, InvalidInputError, NotFoundError, WorkspaceRefusedError
 from shared.naming import TRAINING, place, require_known
 from shared.retraining.assets import registered
-from shared.retraining.champion import as_tags, input_of, is_measured_against, job_name, measured, named, served_data
+from shared.retraining.champion import as_tags, input_of, is_measured_against, measured, named, served_data
 from shared.retraining.findings import report_of
 from shared.retraining.gate import judge, recorded
 from shared.retraining.jobs import MODEL, output_of
 from shared.retraining.lifecycle import Event, State, decide
+from shared.retraining.searches import MEASURES, after, begun, is_search, name_of, step_of, why_not
 from shared.retraining.stage import Stage, folder
-from shared.retraining.trials import adopt, asked_for, model_job, outcome, why_it_failed
+from shared.retraining.trials import adopt, asked_for, code_of_automl, model_job, outcome, why_it_failed
 from shared.retraining.validation import prepare
 from shared.retraining.workspace import TrainingJob
 from shared.runs import Held, Run
@@ -75,12 +76,14 @@ class Making(Stage):
     def _start_job(self, run: Run) -> tuple[str, dict[str, Any]]:
         """Starts the run's job with the live model of the moment beside it."""
         contract, live = load_contract(run.dataset), self._live.get(run.dataset)
+        tuning = run.tuning if is_search(run) else begun(contract) if contract.found_by_automl else None
+        at = run.model_copy(update={"tuning": tuning})
         name = contract.model_name if live is None else live.model
         known = self._workspace.models(name) if live is not None or contract.is_table else []
         champion = None if live is None else named(live, known, self._blobs)
         asset = registered(self._workspace, self._blobs, run, f"{folder(run)}/data.parquet", _origin(run))
         job = TrainingJob(
-            name=job_name(run, live),
+            name=name_of(at, step_of(at), live),
             dataset=run.dataset,
             run=run.id,
             folder=folder(run),
@@ -90,11 +93,15 @@ class Making(Stage):
             version=1 + max((int(each.version) for each in known if each.version.isdecimal()), default=0),
             tuning=contract.tuning,
             data=asset,
+            step=step_of(at),
+            measure=MEASURES[contract.selection],
+            table=(tuning or {}).get("table"),
+            found=(tuning or {}).get("found"),
         )
         self._workspace.start_training(job)
         changes = {"job": job.name, "output": output_of(job.name), "champion": champion}
         changes["asset"] = asdict(asset)
-        return f"job {job.name}", changes | {"tuning": asked_for(contract.tuning)}
+        return f"job {job.name}", changes | {"tuning": tuning or asked_for(contract.tuning)}
 
     def evaluate(self, held: Held) -> Held | None:
         run = held.run
@@ -106,10 +113,12 @@ class Making(Stage):
         if status.progress != "succeeded":
             reason = why_it_failed(self._blobs, folder(run), run.output or MODEL)
             raise WorkspaceRefusedError(
-                "training_failed" if status.progress == "failed" else "training_canceled",
+                code_of_automl(self._blobs, folder(run), run.output or MODEL) or why_not(run, status),
                 f"The training job {run.job} ended as {status.status}{f': {reason}' if reason else '.'} "
                 f"Its log: {status.url or 'see the workspace'}",
             )
+        if (following := after(run, status)) is not None:
+            return self._next_job(held, following)
         left = outcome(self._blobs, folder(run), run.output or MODEL, run.tuning, status.best)
         metrics, champion = measured(run, left.metrics)
         if self._slot.is_taken_from(run):
@@ -121,10 +130,18 @@ class Making(Stage):
         found: dict[str, Any] = {
             "metrics": metrics,
             "champion": champion,
-            "tuning": left.tuning,
+            "tuning": run.tuning if is_search(run) else left.tuning,
             "selection": left.selection,
         }
         return self._move(held, State.EVALUATED, **found)
+
+    def _next_job(self, held: Held, following: dict[str, Any]) -> Held:
+        """The run's next job, which needs what the last one left."""
+        self._require_current(held)
+        run = held.run
+        note, changes = self._start_job(run.model_copy(update={"tuning": following}))
+        to = decide(State(run.state), Event.NEXT).to
+        return self._runs.save(held, run.entered(to, self._clock(), note, error=None, not_before=None, **changes))
 
     def _measure_again(self, held: Held) -> Held:
         """Another job, against the model that is live now."""

@@ -31,6 +31,7 @@ from shared.retraining.lifecycle import ENDS, OPEN, Action, Event, State, decide
 from shared.retraining.making import Making
 from shared.retraining.patience import hangs, is_late
 from shared.retraining.promotion import Promotion
+from shared.retraining.searches import is_search
 from shared.retraining.stage import Parts, Stage, UnfitError, VanishedError
 from shared.retraining.undo import Undo
 from shared.retraining.verification import Verification
@@ -138,7 +139,9 @@ class Retraining(Stage):
     def _call_off(self, held: Held) -> None:
         """Cancels the job that this instance may have started for a run which somebody else ended meanwhile."""
         now = self._runs.load(held.run.dataset, held.run.id)
-        if held.run.state == State.VALIDATED and now.run.state in ENDS and now.run.job is None:
+        begun = held.run.state == State.VALIDATED and now.run.job is None
+        went_on = held.run.state == State.TRAINING and is_search(held.run) and now.run.job == held.run.job
+        if (begun or went_on) and now.run.state in ENDS:
             try:
                 self._undo.do(Action.CANCEL_JOB, held)
             except DropscoreError as error:

@@ -37,7 +37,7 @@ class Outcome:
 
 def asked_for(tuning: Tuning) -> dict[str, Any] | None:
     """What the run record says of the search when its job is started; the contract may be another one afterwards."""
-    if tuning.method == "none":
+    if tuning.method in ("none", "automl"):  # of the latter see `shared.retraining.searches`
         return None
     return {"method": tuning.method, "objective": tuning.objective, "goal": tuning.goal}
 
@@ -80,6 +80,12 @@ def adopt(blobs: BlobStore, folder: str, place: str) -> None:
 def model_job(run: Run) -> str:
     """The job whose output is the run's model: the best trial of a sweep, else the run's job itself."""
     return str((run.tuning or {}).get("job") or run.job or "")
+
+
+def code_of_automl(blobs: BlobStore, folder: str, output: str) -> str | None:
+    """What a job calls its failure where that is what AutoML has left: a reason that has a code of its own."""
+    code = str(_left(blobs, f"{folder}/{output}/error.json").get("code"))
+    return code if code.startswith("automl_") else None
 
 
 def why_it_failed(blobs: BlobStore, folder: str, output: str) -> str | None:

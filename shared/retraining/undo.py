@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from shared.retraining.champion import job_name
 from shared.retraining.lifecycle import Action
+from shared.retraining.searches import names_of
 from shared.retraining.stage import Stage
 from shared.retraining.workspace import Endpoint
 from shared.runs import Held, Run
@@ -29,12 +29,11 @@ class Undo(Stage):
         return todo[action](held)
 
     def _cancel_job(self, held: Held) -> bool:
-        """The one that may have been started since the record, then the one on record: where that has ended, a refusal
-        must not keep the other going."""
+        """Those that may have been started since the record, then the one on record: where that has ended, a refusal
+        must not keep another going."""
         run = held.run
-        for name in dict.fromkeys((job_name(run, self._live.get(run.dataset)), run.job)):
-            if name is not None:
-                self._workspace.cancel_job(name)
+        for name in dict.fromkeys(names_of(run, self._live.get(run.dataset))):
+            self._workspace.cancel_job(name)
         return True
 
     def _remove_deployment(self, held: Held) -> bool:

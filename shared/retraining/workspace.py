@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from aml.contract import Tuning
 
@@ -28,7 +28,9 @@ class TrainingJob:
     """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
     `champion` is the registered model that it measures beside its own; `contamination` is None where the task is not to
     find anomalies; `version` is the one that the model will have if it is registered next, for the name of its file;
-    `data` is the asset that it reads, None for ``data.parquet`` in its folder."""
+    `data` is the asset that it reads, None for ``data.parquet`` in its folder. Of a run with AutoML, `step` says which
+    of its jobs it is (see `shared.retraining.searches`), `measure` is AutoML's metric, `table` the job that wrote the
+    table, and `found` the child of AutoML's job whose model the last one is given."""
 
     name: str
     dataset: str
@@ -40,19 +42,25 @@ class TrainingJob:
     tuning: Tuning = field(default_factory=Tuning)
     version: int = 1
     data: DataAsset | None = None
+    step: Literal["table", "search", "train"] = "train"
+    measure: str = "accuracy"
+    table: str | None = None
+    found: str | None = None
 
 
 @dataclass(frozen=True)
 class JobStatus:
     """How far a job is; `status` is Azure ML's own word, `url` its page in the studio.
 
-    `best` names the job whose output is the model: the best trial of a sweep that succeeded.
+    `best` names the job whose output is the model: the best trial of a sweep, or the best child of AutoML's job, that
+    succeeded; `tried` is what AutoML says of its children: `job`, `algorithm`, `preprocessor` and `value`.
     """
 
     progress: Progress
     status: str
     url: str | None = None
     best: str | None = None
+    tried: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,13 @@ class FakeWorkspace:
                 self._leave_outputs(job, job.asked)
                 job.looks = -1
             best = job.best if job.end == "succeeded" else None
-            return JobStatus(job.end, _STATUS[job.end], f"https://studio.test/runs/{name}", best)
+            tried = _tried(name) if best and job.asked.step == "search" else ()
+            return JobStatus(job.end, _STATUS[job.end], f"https://studio.test/runs/{name}", best, tried)
 
     def _leave_outputs(self, state: Job, job: TrainingJob) -> None:
+        if job.step != "train":
+            state.best = f"{job.name}_1" if job.step == "search" and self.metrics is not None else None
+            return
         if not job.tuning.is_sweep:
             if not self._leave(job, f"{job.folder}/{output_of(job.name)}", []):
                 state.end = "failed"
@@ -298,6 +302,15 @@ class FakeWorkspace:
             yield
             if faults and faults[0][1]:
                 raise faults.popleft()[0]
+
+
+def _tried(job: str) -> tuple[dict[str, Any], ...]:
+    """What AutoML tried, of which the second is the best."""
+    said = (("DecisionTree", 0.9), ("RandomForest", 0.95))
+    return tuple(
+        {"job": f"{job}_{number}", "algorithm": algorithm, "preprocessor": "MaxAbsScaler", "value": value}
+        for number, (algorithm, value) in enumerate(said)
+    )
 
 
 def _point(job: TrainingJob, number: int) -> list[str]:

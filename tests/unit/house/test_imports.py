@@ -113,7 +113,7 @@ def test_tables_know_nothing_of_scoring_and_retraining_and_scoring_nothing_of_re
 
 def test_what_scores_loads_neither_the_sdk_of_azure_ml_nor_scikit_learn() -> None:
     scoring = ("function_app", "shared.scoring.files", "shared.scoring.inline", "shared.work")
-    heavy = ("azure.ai.ml", "sklearn", "pandas", "scipy", "joblib", "mlflow")
+    heavy = ("azure.ai.ml", "sklearn", "pandas", "scipy", "joblib", "mlflow", "onnxruntime")
     code = f"import sys, {', '.join(scoring)}; print([name for name in {heavy!r} if name in sys.modules])"
 
     loaded = subprocess.run(

@@ -48,8 +48,12 @@ TUNINGS = st.sampled_from(
 )
 JOBS = st.builds(TrainingJob, WORDS, WORDS, WORDS, WORDS, st.floats(0, 0.5), TAGS, st.none() | MODELS, TUNINGS)
 PROGRESS = st.sampled_from(["under way", "succeeded", "failed", "canceled"])
+TRIED = st.lists(st.fixed_dictionaries({"job": WORDS, "value": st.none() | st.floats(0, 1)}), max_size=2).map(tuple)
 ANSWERS = st.one_of(
-    st.tuples(st.just("job"), st.none() | st.builds(JobStatus, PROGRESS, WORDS, st.none() | WORDS, st.none() | WORDS)),
+    st.tuples(
+        st.just("job"),
+        st.none() | st.builds(JobStatus, PROGRESS, WORDS, st.none() | WORDS, st.none() | WORDS, TRIED),
+    ),
     st.tuples(st.just("models"), st.lists(MODELS, max_size=3)),
     st.tuples(st.just("register"), WORDS),
     st.tuples(st.just("archive"), st.none()),

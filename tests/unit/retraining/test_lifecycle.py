@@ -30,6 +30,7 @@ validated   done       training
 validated   overtaken  superseded   cancel the job
 validated   refused    failed       cancel the job
 training    done       evaluated
+training    next       training
 training    outdated   training
 training    overtaken  superseded   cancel the job
 training    overdue    failed       cancel the job

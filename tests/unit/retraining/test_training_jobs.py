@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from aml.contract import Tuning
-from shared.errors import WorkspaceRefusedError
 from shared.retraining.jobs import file_of, own_changes
 from shared.retraining.workspace import TrainingJob
 
@@ -27,21 +27,71 @@ def job(**tuning: Any) -> TrainingJob:
 
 
 def changes(**tuning: Any) -> dict[str, Any]:
-    return {path: value for change in own_changes(job(**tuning), "D", "/code") for path, value in change.items()}
+    return {path: value for change in own_changes(job(**tuning), "D", "/code", "D/x") for path, value in change.items()}
 
 
 @pytest.mark.parametrize("tuning", [{}, {"method": "random", "space": SPACE}], ids=["none", "random"])
 def test_what_the_job_finds_out_itself_is_a_plain_job(tuning: dict[str, Any]) -> None:
     assert file_of(job(**tuning)) == "train.yml"
-    said = {"inputs.version": 1, "inputs.contamination": 0.01}
+    said = {"inputs.version": 1, "inputs.contamination": 0.01, "inputs.dataset": "gas", "inputs.data.path": "D/x"}
     assert changes(**tuning) == {"code": "/code", **said, "outputs.model.path": "D/jobs/gas-1"}
 
 
-def test_automl_is_refused_before_anything_is_submitted() -> None:
-    with pytest.raises(WorkspaceRefusedError, match="asks for AutoML") as caught:
-        file_of(job(method="automl"))
+def automl(step: Literal["table", "search", "train"], **more: Any) -> tuple[str, dict[str, Any]]:
+    """The file and the changes of one of the jobs of a run with AutoML."""
+    tuning = Tuning(method="automl", trials=3, concurrent=5, timeout_minutes=20)
+    asked = TrainingJob("birds-1", "birds", "run-1", "birds/run-1", None, {}, tuning=tuning, step=step, **more)
+    found = own_changes(asked, "azureml://D", str(AML.parent), "azureml://D/data.parquet")
+    return file_of(asked), {path: value for change in found for path, value in change.items()}
 
-    assert caught.value.code == "automl_not_served"
+
+def test_a_run_with_automl_has_three_jobs_of_which_each_reads_what_the_one_before_it_left() -> None:
+    before = {"inputs.dataset": "birds", "inputs.data.path": "azureml://D/data.parquet", "code": str(AML.parent)}
+
+    assert automl("table") == ("automl-table.yml", {**before, "outputs.table.path": "azureml://D/jobs/birds-1"})
+    assert automl("search", table="birds-0", measure="AUC_weighted") == (
+        "automl.yml",
+        {
+            "training_data.path": "azureml://D/jobs/birds-0",
+            "primary_metric": "AUC_weighted",
+            "limits.timeout_minutes": 20,
+            "limits.trial_timeout_minutes": 20,
+            "limits.max_trials": 3,
+            "limits.max_concurrent_trials": 3,
+        },
+    )
+    file, changes = automl("train", table="birds-0", found="birds-9_4")
+    artifacts = "azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.birds-9_4/outputs"
+    mounted = {"type": "uri_folder", "mode": "ro_mount"}
+    assert file == "train.yml"
+    assert changes == {
+        **before,
+        "inputs.version": 1,
+        "outputs.model.path": "azureml://D/jobs/birds-1",
+        "inputs.automl": {**mounted, "path": artifacts},
+        "inputs.automl_table": {**mounted, "path": "azureml://D/jobs/birds-0"},
+    }
+
+
+@pytest.mark.filterwarnings("ignore::marshmallow.warnings.RemovedInMarshmallow4Warning")
+@pytest.mark.filterwarnings("ignore::marshmallow.warnings.ChangedInMarshmallow4Warning")
+def test_the_sdk_takes_every_job_of_automl_and_sends_it() -> None:
+    from azure.ai.ml import load_job
+
+    sent = {}
+    for step in ("table", "search", "train"):
+        file, changes = automl(step, table="birds-0", found="birds-9_4", measure="norm_macro_recall")
+        loaded = load_job(AML / "jobs" / file, params_override=[{path: value} for path, value in changes.items()])
+        job = loaded if step == "search" else loaded._to_job()
+        sent[step] = job._to_rest_object().properties
+
+    details = sent["search"].task_details
+    assert details.training_data.uri == "azureml://D/jobs/birds-0"
+    assert (details.primary_metric, details.limit_settings.timeout) == ("NormMacroRecall", timedelta(minutes=20))
+    assert (details.limit_settings.max_trials, details.limit_settings.max_concurrent_trials) == (3, 3)
+    assert sent["table"].outputs["table"].uri == "azureml://D/jobs/birds-1"
+    assert sent["train"].inputs["automl"].job_input_type == "uri_folder"
+    assert sent["train"].inputs["automl_table"].uri == "azureml://D/jobs/birds-0"
 
 
 def test_a_sweep_has_the_space_of_the_contract_and_the_defaults_of_the_rest() -> None:
@@ -78,7 +128,7 @@ def test_the_sdk_takes_every_policy_and_sends_it(policy: dict[str, Any], sent: t
     from azure.ai.ml import load_job
 
     asked = job(method="sweep", space=SPACE, early_termination=policy)
-    loaded = load_job(AML / "jobs/sweep.yml", params_override=own_changes(asked, "azureml://D", str(AML.parent)))
+    loaded = load_job(AML / "jobs/sweep.yml", params_override=own_changes(asked, "azureml://D", str(AML.parent), "D/x"))
     found = loaded._to_rest_object().properties.early_termination
 
     assert (found.policy_type, getattr(found, "slack_amount", None), found.delay_evaluation) == sent

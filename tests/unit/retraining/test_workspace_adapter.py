@@ -188,7 +188,9 @@ def test_a_version_that_another_run_took_at_the_same_moment_is_tried_again_later
 
 
 def test_a_job_that_another_instance_submitted_at_the_same_moment_is_there() -> None:
-    looks = iter([None, SimpleNamespace(status="Running", studio_url="https://studio.test", properties=None)])
+    looks = iter(
+        [None, SimpleNamespace(status="Running", studio_url="https://studio.test", properties=None, tags=None)]
+    )
 
     def get(name: str) -> Any:
         found = next(looks)
@@ -203,13 +205,36 @@ def test_a_job_that_another_instance_submitted_at_the_same_moment_is_there() -> 
 
 
 def test_the_best_trial_of_a_sweep_is_the_one_that_its_properties_name() -> None:
-    swept = SimpleNamespace(status="Completed", studio_url="u", properties={"best_child_run_id": "gas-1_3"})
-    plain = SimpleNamespace(status="Completed", studio_url="u", properties={})
+    swept = SimpleNamespace(status="Completed", studio_url="u", properties={"best_child_run_id": "gas-1_3"}, tags={})
+    plain = SimpleNamespace(status="Completed", studio_url="u", properties={}, tags={"run": "run-1"})
     found = [workspace(jobs={"get": lambda name, job=job: job}).job("gas-1") for job in (swept, plain)]
 
     assert found == [
         JobStatus("succeeded", "Completed", "u", "gas-1_3"),
         JobStatus("succeeded", "Completed", "u", None),
+    ]
+
+
+def test_the_best_child_of_automl_is_the_one_that_the_jobs_tags_name() -> None:
+    tags = {
+        "run": "run-1",
+        "iteration_000": "0;1;2;3",
+        "run_algorithm_000": "LightGBM;RandomForest;SVM;KNN",
+        "run_preprocessor_000": "MaxAbsScaler;;StandardScaler;",
+        "score_000": "0.9;0.95;nan;",
+        "automl_best_child_run_id": "automl-1_1",
+    }
+    job = SimpleNamespace(status="Completed", studio_url="u", properties={}, tags=tags)
+
+    found = workspace(jobs={"get": lambda name: job}).job("automl-1")
+
+    assert found is not None
+    assert found.best == "automl-1_1"
+    assert [(each["job"], each["algorithm"], each["preprocessor"], each["value"]) for each in found.tried] == [
+        ("automl-1_0", "LightGBM", "MaxAbsScaler", 0.9),
+        ("automl-1_1", "RandomForest", "", 0.95),
+        ("automl-1_2", "SVM", "StandardScaler", None),
+        ("automl-1_3", "KNN", "", None),
     ]
 
 
