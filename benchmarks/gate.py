@@ -1,9 +1,9 @@
 """What the gate promotes: `python -m benchmarks.gate [folder of series]`.
 
-For each series a champion is trained on its first part: a simulated meter's first year (`benchmarks.detection`), three
-fifths of a CSV of `timestamp,value` below the folder. Then come datasets that should be promoted, such that should not
-be, and such that nobody can tell, each judged as the training job and the app judge it: challenger and champion on both
-hold-outs, under the rules of the contract. The choice among the contract's candidates is left out.
+For each series a champion is trained on its first part: a year of a simulated meter (`benchmarks.detection`; `--days`
+for less), three fifths of a CSV of `timestamp,value` below the folder. Then come datasets that should be promoted, such
+that should not be, and such that nobody can tell, each judged as the training job and the app judge it: challenger and
+champion on both hold-outs, under the rules of the contract. The choice among the contract's candidates is left out.
 
 The first table counts the promoted ones. The second says by how much the worst challenger of each kind was below its
 champion (above it in the alert rate), rule by rule: what margins can tell apart.
@@ -196,10 +196,10 @@ def _worse(rule: GateRule, challenger: dict[str, float], champion: dict[str, flo
     return drop if rule.max_drop is not None else -drop
 
 
-def simulated(count: int) -> Iterator[tuple[str, Rows, int]]:
-    """Two years each of a household, an office and a plant in turn."""
+def simulated(count: int, days: int = _YEAR) -> Iterator[tuple[str, Rows, int]]:
+    """Two years each of a household, an office and a plant in turn, of which the champion learns so many days."""
     for meter in suite(range(_FIRST_SEED, _FIRST_SEED + count)):
-        yield meter.name, meter.rows, _YEAR * 24
+        yield meter.name, meter.rows, days * 24
 
 
 def real(folder: Path, contract: DatasetContract) -> Iterator[tuple[str, Rows, int]]:
@@ -240,10 +240,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, help="CSV files of timestamp,value, at any depth")
     parser.add_argument("--meters", type=int, default=9, help="how many are simulated; 90 s of processor time each")
+    parser.add_argument("--days", type=int, default=_YEAR, help="of them the champion learns")
     parser.add_argument("--json", type=Path, help="where every verdict is written, line by line as they come")
     arguments = parser.parse_args()
     gas = load_contract("gas")
-    sources = {"simulated meters": partial(simulated, arguments.meters)}
+    sources = {"simulated meters": partial(simulated, arguments.meters, arguments.days)}
     if arguments.folder is not None:
         sources["real series"] = partial(real, arguments.folder, gas)
     for what, source in sources.items():
