@@ -47,6 +47,7 @@ from aml.contract import ContractError, DatasetContract, load_contract
 from aml.evaluation import Evaluation, describe, evaluate
 from aml.forest import SEED, Scorer
 from aml.holdout import TooFewRowsError
+from aml.metrics_file import write_metrics
 from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Floats, Rows
 from aml.tracking import Tracker
@@ -200,7 +201,7 @@ def finish(
     profile = _profile(rows, contract, scores, unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
+    write_metrics(folder, compared)
     write_profile(folder, profile)
     measured.ground.save(folder)
     save_bundle(folder, pipeline, contract, metrics, profile)

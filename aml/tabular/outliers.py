@@ -7,7 +7,6 @@ of such a model but how many rows it flags that it has not seen.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from aml.bundle import save_bundle
 from aml.columns import InputError
 from aml.contract import DatasetContract
+from aml.metrics_file import write_metrics
 from aml.profile import make_table_profile, write_profile
 from aml.tabular.candidates import features_of
 from aml.tabular.features import TableFeatures
@@ -83,7 +83,7 @@ def train_outliers(
     profile = make_table_profile(contract.name, columns_of(prepared.table), score, {}, prepared.unusable)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
+    write_metrics(folder, compared)
     write_profile(folder, profile)
     ground.save(folder, None)
     save_bundle(folder, final, contract, metrics, profile, name=f"{model.short_name}_{contract.name}_v{version}.joblib")

@@ -7,7 +7,6 @@ Each step takes what the one before it gave and nothing else, so that they are t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from aml.bundle import save_bundle
 from aml.columns import InputError
 from aml.contract import DatasetContract
 from aml.contract.models import AUTOML
+from aml.metrics_file import write_metrics
 from aml.profile import make_table_profile, write_profile
 from aml.rows import Floats
 from aml.tabular.algorithms import Settings
@@ -237,7 +237,7 @@ def finish(
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), encoding="utf-8")
-    (folder / "metrics.json").write_text(json.dumps(compared, indent=1, allow_nan=False), encoding="utf-8")
+    write_metrics(folder, compared)
     write_profile(folder, profile)
     evaluated.ground.save(folder, contract.target)
     short = next(model.short_name for model in contract.models if model.name == best)
