@@ -117,7 +117,7 @@ def test_what_is_said_to_be_wrong_is_not_learnt_from(gas: DatasetContract) -> No
 
     told, untold = (Scorer(build_pipeline(gas, 0.01).fit(each)).scores(later)[-1] for each in (rows, unsaid))
 
-    assert told > untold + 0.5
+    assert told > untold + 0.3  # half as likely to be clean
 
 
 def test_what_is_normal_or_not_labelled_changes_nothing(gas: DatasetContract) -> None:
