@@ -162,9 +162,12 @@ def _integers(array: pa.Array, decimals: int) -> pa.Array | None:
     for part in (values[:: len(values) // _PROBED + 1], values):
         with np.errstate(invalid="ignore", over="ignore"):
             grown = np.rint(part * unit)
-        if not (np.abs(grown) < 1 << 31).all() or (grown / unit).tobytes() != np.ascontiguousarray(part).tobytes():
+        if not (np.abs(grown) < 1 << 31).all():
             return None
-    return pa.array(grown.astype(np.int32))
+        integers = grown.astype(np.int32)
+        if (integers / unit).tobytes() != np.ascontiguousarray(part).tobytes():
+            return None
+    return pa.array(integers)
 
 
 def _widened(batch: pa.RecordBatch) -> pa.RecordBatch:

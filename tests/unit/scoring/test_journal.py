@@ -6,7 +6,7 @@ import math
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.scoring import journal
@@ -41,6 +41,7 @@ def _bits(table: pa.Table | pa.RecordBatch) -> list[object]:
     return [table.schema.names, [str(kind) for kind in table.schema.types], rows]
 
 
+@example(batches=[[-0.0, 1.5]])
 @given(batches=st.lists(COLUMN, min_size=1, max_size=3))
 def test_answers_come_back_bit_for_bit(batches: list[list[float | None]]) -> None:
     tables = [_table(numbers) for numbers in batches]
