@@ -16,7 +16,7 @@ from tests.fakes.telemetry import listening
 from tests.functional.drift.profiles import leave, louder
 from tests.functional.scoring.world import TRAINING_RUN, Row, World, hourly, table
 
-WEEK = hourly(7 * 24)
+WEEK = hourly(7 * 24, seed=6)
 
 
 def drift(world: World, rows: list[Row], name: str = "gas/x.csv") -> dict[str, Any]:
