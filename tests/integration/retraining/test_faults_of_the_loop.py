@@ -297,7 +297,8 @@ def test_a_job_that_comes_to_nothing(place: Callable[..., Loop], loop: Loop, tol
     fresh.app.live.put(loop.app.live.get("gas") or pytest.fail("no live model"))
     live = fresh.live()
     with fresh.polled() as poll:
-        run = fresh.drop("gas/x.csv", days=200)
+        # rows of its own: of equal datasets the second run reads the data asset of the first, which nobody spoils
+        run = fresh.drop("gas/x.csv", days=201 if name == "fails" else 200)
         if name == "fails":
             fresh.order({"kind": "arm_status", "status": 503, "method": "PUT", "path": "jobs/", "times": 1})
             assert fresh.look(run).state == "validated"
