@@ -14,13 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from aml.columns import InputError
-from aml.contract import ContractError, DatasetContract, load_contract
-from aml.train import leave_reason, read_table
+from aml.contract import load_contract
+from aml.job import carry_out
+from aml.tabular.automl import table_of, write_table
+from aml.tabular.training import featured, hold_out, prepare
+from aml.train import read_table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the step; returns its exit code."""
+    """Run the step; returns its exit code, see `aml.job.carry_out`."""
     parser = argparse.ArgumentParser(
         prog="python -m aml.automl", description="Write the table that AutoML searches on."
     )
@@ -28,29 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, type=Path, help="Parquet or plain CSV file")
     parser.add_argument("--table", required=True, type=Path, help="folder for the MLTable")
     arguments = parser.parse_args(argv)
-    try:
-        rows, columns = _write(load_contract(arguments.dataset), arguments.data, arguments.table)
-    except (ContractError, InputError) as error:
-        print(f"{error.code}: {error.message}", file=sys.stderr)
-        leave_reason(arguments.table, error.code, error.message)
-        return 2
-    except Exception as error:
-        leave_reason(arguments.table, "training_crashed", f"{type(error).__name__}: {error}")
-        raise
-    print(f"{rows} rows of {columns} columns")
-    return 0
+    return carry_out(lambda: _written(arguments), arguments.table)
 
 
-def _write(contract: DatasetContract, data: Path, folder: Path) -> tuple[int, int]:
-    """Rows and columns of the table."""
-    from aml.tabular.automl import table_of, write_table
-    from aml.tabular.training import featured, hold_out, prepare
-
-    held = hold_out(prepare(read_table(data), contract), contract)
+def _written(arguments: argparse.Namespace) -> str:
+    contract = load_contract(arguments.dataset)
+    held = hold_out(prepare(read_table(arguments.data), contract), contract)
     _, matrix, classes = featured(held, contract)
     table = table_of(matrix, classes, contract.split.seed)
-    write_table(folder, table)
-    return table.num_rows, table.num_columns - 1
+    write_table(arguments.table, table)
+    return f"{table.num_rows} rows of {table.num_columns - 1} columns"
 
 
 if __name__ == "__main__":

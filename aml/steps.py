@@ -26,10 +26,11 @@ import joblib
 import pyarrow as pa
 
 from aml.columns import InputError
-from aml.contract import ContractError, DatasetContract, load_contract
+from aml.contract import DatasetContract, load_contract
+from aml.job import carry_out, contamination_of, folder_of, version_of
 from aml.series_steps import SeriesSteps
 from aml.tracking import Tracker
-from aml.train import contamination_of, folder_of, leave_reason, read_table, version_of
+from aml.train import read_table
 
 _TABLE = "table.arrow"
 _STATE = "state.joblib"
@@ -52,21 +53,14 @@ class Steps(Protocol):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one step; returns its exit code."""
+    """Run one step; returns its exit code, see `aml.job.carry_out`."""
     arguments = _arguments(argv)
-    step = _STEPS[arguments.step]
-    left: Path = getattr(arguments, step.leaves)
-    try:
-        step.run(load_contract(arguments.dataset), arguments)
-    except (ContractError, InputError) as error:
-        print(f"{error.code}: {error.message}", file=sys.stderr)
-        leave_reason(left, error.code, error.message)
-        return 2
-    except Exception as error:
-        leave_reason(left, "training_crashed", f"{type(error).__name__}: {error}")
-        raise
-    print(f"{arguments.step} of {arguments.dataset} is done")
-    return 0
+    return carry_out(lambda: _done(arguments), getattr(arguments, _STEPS[arguments.step].leaves))
+
+
+def _done(arguments: argparse.Namespace) -> str:
+    _STEPS[arguments.step].run(load_contract(arguments.dataset), arguments)
+    return f"{arguments.step} of {arguments.dataset} is done"
 
 
 def ingest(contract: DatasetContract, arguments: argparse.Namespace) -> None:

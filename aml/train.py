@@ -10,8 +10,7 @@ FILE is Parquet or a plain CSV (comma, semicolon, tab or bar; canonical or alias
 receives `bundle.joblib`, `metrics.json` (one flat object, but for `champion`: what `aml.comparison` measured of the
 model whose folder `--champion` names), `contract.json`, `profile.json` (what drift is measured
 against: `aml/profile.py`), and the held-out rows (`holdout.parquet`). Bad data: one line
-`code: message` on stderr and exit code 2. Whatever it fails of, the folder receives `error.json` alone, an object of
-`code` and `message`: Azure ML keeps what a failed job wrote into a mounted output, and the app reads it there.
+`code: message` on stderr and exit code 2. Whatever it fails of, the folder receives `error.json` (`aml.job`).
 
 Where the contract has `candidates`, it chooses one of them first (`aml.selection`); where its `tuning` says so, it
 searches for the model's parameters. `--trees`, `--max-samples` and `--max-features` give them instead, and `--trial`
@@ -26,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -43,10 +41,11 @@ from aml.bundle import save_bundle
 from aml.choosing import DEFAULTS, Chosen, add_arguments, choose
 from aml.columns import InputError, Parsed, rows_from_table
 from aml.comparison import compare
-from aml.contract import ContractError, DatasetContract, load_contract
+from aml.contract import DatasetContract, load_contract
 from aml.evaluation import Evaluation, describe, evaluate
 from aml.forest import SEED, Scorer
 from aml.holdout import TooFewRowsError
+from aml.job import carry_out, contamination_of, folder_of, version_of
 from aml.metrics_file import write_metrics
 from aml.profile import Profile, make_profile, write_profile
 from aml.rows import Floats, Rows
@@ -64,23 +63,18 @@ _SCORES_PROFILED = 200_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; returns its exit code."""
+    """Run the job; returns its exit code, see `aml.job.carry_out`."""
     arguments = _arguments(argv)
-    try:
-        contract = load_contract(arguments.dataset)
-        run = _detector
-        if contract.is_table:
-            run = _classifiers if contract.task == "classification" else _outliers
-        said = run(contract, read_table(arguments.data), arguments, Tracker.of(os.environ))
-    except (ContractError, InputError) as error:
-        print(f"{error.code}: {error.message}", file=sys.stderr)
-        leave_reason(arguments.model, error.code, error.message)
-        return 2
-    except Exception as error:
-        leave_reason(arguments.model, "training_crashed", f"{type(error).__name__}: {error}")
-        raise
-    print(f"trained {contract.model_name} on {said}")
-    return 0
+    return carry_out(lambda: _trained(arguments), arguments.model)
+
+
+def _trained(arguments: argparse.Namespace) -> str:
+    contract = load_contract(arguments.dataset)
+    run = _detector
+    if contract.is_table:
+        run = _classifiers if contract.task == "classification" else _outliers
+    said = run(contract, read_table(arguments.data), arguments, Tracker.of(os.environ))
+    return f"trained {contract.model_name} on {said}"
 
 
 def _detector(contract: DatasetContract, table: pa.Table, arguments: argparse.Namespace, tracker: Tracker) -> str:
@@ -250,12 +244,6 @@ def usable_rows(parsed: Parsed, contract: DatasetContract) -> Rows:
     return rows.take(rows.by_series_and_time())
 
 
-def leave_reason(folder: Path, code: str, message: str) -> None:
-    """Write `error.json` where the app finds it; the folder is made when it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "error.json").write_text(json.dumps({"code": code, "message": message}), encoding="utf-8")
-
-
 def _read_csv(path: Path) -> pa.Table:
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline().rstrip("\r\n")
@@ -286,31 +274,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--automl-table", type=folder_of, help="folder of the table that AutoML was given, or none")
     add_arguments(parser)
     return parser.parse_args(argv)
-
-
-def folder_of(text: str) -> Path | None:
-    """The folder that a command line names; None for `none`."""
-    # A command job has no optional inputs, so the job's YAML says "none" where there is no model to compare with.
-    return None if text == "none" else Path(text)
-
-
-def version_of(text: str) -> int:
-    """The model version that a command line names."""
-    version = int(text)
-    if version < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return version
-
-
-def contamination_of(text: str) -> float | None:
-    """The share that a command line names; None for `contract`: that which the contract declares."""
-    # A pipeline hands every input to its steps, so that there is a word for none.
-    if text == "contract":
-        return None
-    share = float(text)
-    if not 0 < share <= 0.5:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 0.5")
-    return share
 
 
 if __name__ == "__main__":
