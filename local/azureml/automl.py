@@ -7,14 +7,13 @@ limits it ends with the best so far, and so does this one.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import shutil
 import sys
 from pathlib import Path
 
 from .blobs import Blobs, MissingDataError
-from .commands import seconds
+from .commands import require_durations, seconds
 from .config import Config
 from .errors import ArmError, Json, not_emulated, user_error
 from .parents import Parents
@@ -81,12 +80,7 @@ class AutoML(Parents):
             raise not_emulated("ensembles of AutoML")
         if asked.get("outputs"):
             raise not_emulated("MLflow models of AutoML as outputs")
-        for limit in ("timeout", "trialTimeout"):
-            if given := (details.get("limitSettings") or {}).get(limit):
-                try:
-                    seconds(given)
-                except ValueError as error:
-                    raise user_error(str(error)) from error
+        require_durations(details.get("limitSettings"), "timeout", "trialTimeout")
         # ArmError when the datastore behind it is unknown
         self._references.location(str(details["trainingData"]["uri"]))
 
@@ -121,8 +115,7 @@ class AutoML(Parents):
         self._conclude(name, tried, problem)
 
     def _children(self, name: str) -> list[str]:
-        numbers = itertools.takewhile(lambda number: self._status(f"{name}_{number}"), itertools.count())
-        return [f"{name}_{number}" for number in numbers]
+        return self._numbered(name)
 
     async def _search(self, name: str, details: Json, tried: list[Json]) -> str | None:
         """Runs the process and keeps what it has tried; what went wrong, in words."""

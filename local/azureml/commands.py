@@ -1,9 +1,11 @@
-"""A job's command line: what stands in `${{…}}` and `$[[…]]`."""
+"""A job's command line, what stands in `${{…}}` and `$[[…]]`; and how long it may take."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
+from .errors import Json, user_error
 
 _REFERENCE = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
@@ -39,3 +41,13 @@ def seconds(duration: str) -> float:
         raise ValueError(f"'{duration}' is not a duration such as PT30M")
     hours, minutes, rest = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + rest
+
+
+def require_durations(limits: Json | None, *names: str) -> None:
+    """ArmError where one of these limits is given and is no duration."""
+    for given in ((limits or {}).get(name) for name in names):
+        try:
+            if given:
+                seconds(given)
+        except ValueError as error:
+            raise user_error(str(error)) from error

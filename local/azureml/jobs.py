@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from .arm import Answer, Call, Routes, resource
 from .automl import AutoML
-from .commands import required_references, seconds
+from .commands import require_durations, required_references
 from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
 from .metrics import tracking_uri
@@ -175,11 +175,7 @@ class Jobs:
         for side, name in required_references(str(command)):
             if name not in given[side]:
                 raise user_error(f"The command refers to {side}.{name}, which the job does not have.")
-        if timeout := (asked.get("limits") or {}).get("timeout"):
-            try:
-                seconds(timeout)
-            except ValueError as error:
-                raise user_error(str(error)) from error
+        require_durations(asked.get("limits"), "timeout")
         for put in given["inputs"].values():
             if put.get("jobInputType") != "literal" and not str(put.get("uri", "")).startswith("http"):
                 # ArmError when the datastore, the asset or the job behind it is unknown

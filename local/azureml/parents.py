@@ -67,7 +67,10 @@ class Parents(ABC):
         try:
             await self._work(name)
         except Exception as error:
-            self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
+            try:
+                await self._end_children(name)
+            finally:
+                self._end(name, "Failed", f"Internal error of the emulator: {error!r}")
             raise
 
     async def _end_children(self, name: str) -> None:
@@ -86,6 +89,24 @@ class Parents(ABC):
         """Of a job; '' where there is none."""
         job = self._store.get(f"jobs/{name}")
         return "" if job is None else str(job["properties"]["status"])
+
+    def _status_of_child(self, child: str) -> str:
+        """Of one that was started. One that has not ended and that nothing runs is lost: nobody will ever say how it
+        ended, and whoever waited for it would wait for ever. So it has failed."""
+        status = self._status(child)
+        return status if status in TERMINAL or self._runs.task(child) is not None else "Failed"
+
+    def _error_of_child(self, child: str) -> str:
+        """Why it has failed, in words."""
+        if self._status(child) not in TERMINAL:
+            return "Nothing runs it any more."
+        return str((self._store.get(f"runs/{child}") or {}).get("error", ""))
+
+    def _numbered(self, name: str) -> list[str]:
+        """The children that there are, of a job that gives them numbers, in the order of these."""
+        start = f"jobs/{name}_".lower()
+        numbers = [key.removeprefix(start) for key in self._store.keys("jobs") if key.startswith(start)]
+        return [f"{name}_{number}" for number in sorted(int(each) for each in numbers if each.isdecimal())]
 
     def _job(self, name: str) -> Json:
         job = self._store.get(f"jobs/{name}")

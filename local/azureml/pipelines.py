@@ -67,21 +67,22 @@ class Pipelines(Parents):
         """Every node once what it reads is there; the first failure in words, None when all have completed."""
         properties = self._job(name)["properties"]
         nodes: Mapping[str, Json] = properties["jobs"]
+        started = [node for node in nodes if self._status(_child(name, node))]
         while True:
-            status = {node: self._status(_child(name, node)) for node in nodes}
-            done = {node for node in nodes if status[node] == "Completed"}
-            bad = next((node for node in nodes if status[node] in ("Failed", "Canceled")), None)
+            status = {node: self._status_of_child(_child(name, node)) for node in started}
+            done = {node for node in started if status[node] == "Completed"}
+            bad = next((node for node in started if status[node] in ("Failed", "Canceled")), None)
             if bad is not None:
-                why = (self._store.get(f"runs/{_child(name, bad)}") or {}).get("error", "")
+                why = self._error_of_child(_child(name, bad))
                 return f"The job {bad} of the pipeline {status[bad].lower()}. {why}".strip()
             if len(done) == len(nodes):
                 return None
             for node, asked in nodes.items():
-                if status[node] == "" and self._reads_from(asked) <= done:
+                if node not in started and self._reads_from(asked) <= done:
                     self.start_child(_child(name, node), self._command(name, properties, node))
-            running = self._ends([_child(name, node) for node in nodes])
-            if not running:
-                raise RuntimeError("no job of the pipeline is under way, and not all have ended")
+                    started.append(node)
+            running = self._ends([_child(name, node) for node in started])
+            assert running, "jobs that wait for each other are refused"
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
     def _command(self, name: str, pipeline: Json, node: str) -> Json:

@@ -8,7 +8,7 @@ import random
 import re
 from typing import Any
 
-from .commands import seconds
+from .commands import require_durations, seconds
 from .errors import Json, user_error
 from .metrics import Metrics
 from .parents import Parents
@@ -48,11 +48,7 @@ class Sweeps(Parents):
         for name in _REFERENCE.findall(command):
             if name not in space:
                 raise user_error(f"The command refers to search_space.{name}, which the sweep does not have.")
-        if timeout := limits.get("timeout"):
-            try:
-                seconds(timeout)
-            except ValueError as error:
-                raise user_error(str(error)) from error
+        require_durations(limits, "timeout", "trialTimeout")
         return _trial(asked, asked.get("outputs"), "", dict.fromkeys(space, 0))
 
     def own_properties(self, name: str, asked: Json) -> Json:
@@ -93,18 +89,17 @@ class Sweeps(Parents):
         kept = self._store.get(f"sweeps/{name}") or {}
         goal = sweep["objective"]["goal"]
         sampler = Sampler(sweep["searchSpace"], sweep["samplingAlgorithm"], goal, kept["seed"])
-        started = len(self._children(name))
+        started = 1 + max((int(child.rpartition("_")[2]) for child in self._children(name)), default=-1)
         for _ in range(started):
             sampler.draw()
         told: set[int] = set()
         while True:
-            running = [
-                child for number in range(started) if self._status(child := _child(name, number)) not in TERMINAL
-            ]
+            trials = [_child(name, number) for number in range(started)]
+            running = [trial for trial in trials if self._status_of_child(trial) not in TERMINAL]
             for number in set(range(started)) - told:
-                if (child := _child(name, number)) not in running:
+                if (trial := trials[number]) not in running:
                     told.add(number)
-                    sampler.tell(number, self._best(child, sweep) if self._status(child) == "Completed" else None)
+                    sampler.tell(number, self._best(trial, sweep) if self._status(trial) == "Completed" else None)
             while len(running) < at_once and started < total and (point := sampler.draw()) is not None:
                 running.append(_child(name, started))
                 self.start_child(_child(name, started), _trial(sweep, kept["outputs"], name, point))
@@ -118,10 +113,8 @@ class Sweeps(Parents):
         """Until a trial has ended or logged something."""
         stirred = self._stirred[name]
         logged = asyncio.create_task(stirred.wait())
-        ends = self._ends(running)
         try:
-            if len(ends) == len(running):  # else one has ended already
-                await asyncio.wait([logged, *ends], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([logged, *self._ends(running)], return_when=asyncio.FIRST_COMPLETED)
         finally:
             logged.cancel()
             stirred.clear()
@@ -139,8 +132,8 @@ class Sweeps(Parents):
         children = self._children(name)
         completed = [child for child in children if self._status(child) == "Completed"]
         if not completed:
-            errors = [str((self._store.get(f"runs/{child}") or {}).get("error", "")) for child in children]
-            why = next((f"{child}: {error}" for child, error in zip(children, errors, strict=True) if error), "")
+            errors = {child: self._error_of_child(child) for child in children}
+            why = next((f"{child}: {error}" for child, error in errors.items() if error), "")
             self._end(name, "Failed", f"No trial of the sweep completed. {why}".strip())
             return
         sign = 1.0 if sweep["objective"]["goal"].lower() == "maximize" else -1.0
@@ -165,11 +158,7 @@ class Sweeps(Parents):
             self._stirred[parent].set()
 
     def _children(self, name: str) -> list[str]:
-        number, names = 0, []
-        while self._store.get(f"jobs/{_child(name, number)}") is not None:
-            names.append(_child(name, number))
-            number += 1
-        return names
+        return self._numbered(name)
 
 
 def _child(name: str, number: int) -> str:

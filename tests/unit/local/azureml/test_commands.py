@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.azureml.commands import fill, required_references, seconds
+from local.azureml.commands import fill, require_durations, required_references, seconds
+from local.azureml.errors import ArmError
 
 
 def test_references_give_way_to_values() -> None:
@@ -40,3 +41,12 @@ def test_durations(duration: str, expected: float) -> None:
 def test_what_is_no_duration_is_refused(duration: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         seconds(duration)
+
+
+def test_a_limit_that_is_no_duration_is_refused_as_the_workspace_does() -> None:
+    require_durations({"timeout": "PT5M", "trialTimeout": None}, "timeout", "trialTimeout")
+    require_durations(None, "timeout")
+
+    with pytest.raises(ArmError, match="'5 minutes' is not a duration") as refused:
+        require_durations({"timeout": "PT5M", "trialTimeout": "5 minutes"}, "timeout", "trialTimeout")
+    assert refused.value.status == 400

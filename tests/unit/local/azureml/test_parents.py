@@ -5,21 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.azureml.parents import Parents
-from local.azureml.runs import Runs
-from local.azureml.store import Store
-
-
-class Sleepers(Runs):
-    """Command jobs that sleep until they are ended."""
-
-    async def _run(self, name: str) -> None:
-        self._set(name, "Running")
-        await asyncio.Event().wait()
+from tests.unit.local.azureml.sleepers import Documents, until
 
 
 class Twins(Parents):
@@ -39,27 +29,13 @@ class Twins(Parents):
         return [f"{name}_0", f"{name}_1"]
 
 
-class Emulator:
+class Emulator(Documents):
     """Both over the documents of a folder, as one process has them."""
 
     def __init__(self, folder: Path) -> None:
-        self.store = Store(folder)
-        elsewhere: Any = None
-        config: Any = type("Config", (), {"state": folder})
-        self.runs = Sleepers(config, self.store, elsewhere, elsewhere, elsewhere)
+        super().__init__(folder)
         self.twins = Twins(self.store, self.runs)
         self.twins.start_child = self.start
-
-    def start(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:
-        self.put(name, "Command", "Starting")
-        self.runs.submit(name)
-        return asked
-
-    def put(self, name: str, kind: str, status: str) -> None:
-        self.store.put(f"jobs/{name}", {"name": name, "properties": {"jobType": kind, "status": status}})
-
-    def statuses(self) -> dict[str, str]:
-        return {job["name"]: job["properties"]["status"] for job in self.store.under("jobs")}
 
     def resume(self) -> None:
         self.runs.resume()
@@ -68,15 +44,6 @@ class Emulator:
     async def stop(self) -> None:
         await self.twins.stop()
         await self.runs.stop()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Let other tasks go on, a bounded number of times."""
-    for _ in range(1000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came to that")
 
 
 def run(folder: Path, scenario: Callable[[Emulator], Coroutine[None, None, None]]) -> dict[str, str]:
@@ -143,7 +110,23 @@ def test_a_job_that_breaks_the_emulator_has_failed(tmp_path: Path, monkeypatch: 
         emulator.put("t", "Twins", "Starting")
         emulator.twins.submit("t")
         await until(lambda: emulator.statuses()["t"] == "Failed")
-        assert "the disk is full" in emulator.store.get("runs/t")["error"]  # type: ignore[index]
+        assert "the disk is full" in emulator.error("t")
 
     monkeypatch.setattr(Twins, "_work", broken)
     run(tmp_path, scenario)
+
+
+def test_what_a_broken_job_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: Twins, name: str) -> None:
+        self.start_child("t_0", {})
+        await until(lambda: self._status("t_0") == "Running")
+        raise OSError("the disk is full")
+
+    async def scenario(emulator: Emulator) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, about: None)
+        emulator.put("t", "Twins", "Starting")
+        emulator.twins.submit("t")
+        await until(lambda: emulator.statuses()["t"] == "Failed")
+
+    monkeypatch.setattr(Twins, "_work", broken)
+    assert run(tmp_path, scenario) == {"t": "Failed", "t_0": "Canceled"}
