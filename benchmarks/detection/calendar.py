@@ -7,16 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from dateutil.easter import easter
+from holidays import country_holidays
 from numpy.typing import NDArray
 
+from aml.detection.calendar import DAY_US
+from aml.detection.hours import HOUR_US
 from aml.rows import Floats, Times
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-
-_FIXED = ((1, 1), (1, 6), (5, 1), (8, 15), (10, 12), (11, 1), (12, 6), (12, 8), (12, 25))
-_GOOD_FRIDAY = timedelta(days=2)
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +80,9 @@ def _offsets(utc: Times, zone: str | None) -> Times:
     return np.array([int((offset or timedelta()).total_seconds()) * 1_000_000 for offset in offsets])[which]
 
 
-def public_holidays(first: date, last: date) -> frozenset[date]:
-    """Spain's national holidays from one year to the other, both included."""
-    years = range(first.year, last.year + 1)
-    fixed = {date(year, month, day) for year in years for month, day in _FIXED}
-    return frozenset(fixed | {easter(year) - _GOOD_FRIDAY for year in years})
-
-
 def is_holiday(days: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these days since 1970-01-01 are public holidays."""
-    epoch = date(1970, 1, 1)
-    first, last = (epoch + timedelta(days=int(day)) for day in (days.min(), days.max()))
-    holidays = [(day - epoch).days for day in public_holidays(first, last)]
-    return np.isin(days, holidays)
+    """Which of these days since 1970-01-01, from the year 2008 on, are public holidays of the whole of Spain."""
+    first, last = ((_EPOCH + timedelta(days=int(day))).year for day in (days.min(), days.max()))
+    # on a Sunday too: there a region keeps it or moves it to another day, and nobody works
+    dates = country_holidays("ES", observed=False, years=range(first, last + 1))
+    return np.isin(days, [(day - _EPOCH).days for day in dates])

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.random import Generator
 
+from aml.detection.calendar import DAY_US
+from aml.detection.hours import HOUR_US
 from aml.rows import Floats, Rows, concatenate, single_series
-from benchmarks.detection.calendar import DAY_US, HOUR_US, Clock, clock
+from benchmarks.detection.calendar import Clock, clock
 from benchmarks.detection.sites import SITES
 from benchmarks.detection.weather import temperature
 
