@@ -20,6 +20,7 @@ from shared.contracts import sound_names
 from shared.errors import ConflictError, DropscoreError, NotFoundError
 from shared.live import LiveModel, LiveModels
 from shared.naming import STATE, TRAINING, is_run_id
+from shared.retraining.assets import version_of
 from shared.retraining.lifecycle import ENDS, OPEN, State
 from shared.retraining.workspace import Deployment, Endpoint, ModelVersion, Workspace
 from shared.runs import Run, RunStore
@@ -162,25 +163,29 @@ class Retirement:
 
     def _delete_training_data(self, dataset: str) -> None:
         before = self._clock() - timedelta(days=self._settings.retire_training_days)
-        read = self._read_by_others(dataset)
         for folder in self._blobs.folders(TRAINING, f"{dataset}/"):
-            if not is_run_id(folder) or folder in read:
+            if not is_run_id(folder):
                 continue
             try:
                 run = self._runs.load(dataset, folder).run
             except NotFoundError:
                 continue  # nobody knows what it belonged to
-            if not _is_fruitless(run) or run.updated > before:
+            if not _is_fruitless(run) or run.updated > before or self._is_read_by_others(run):
                 continue
             for blob in list(self._blobs.list_blobs(TRAINING, f"{dataset}/{folder}/")):
                 self._blobs.delete(TRAINING, blob.name)
             _log.info("deleted the training data of %s", run.id, extra={"run": run.id, "dataset": dataset})
 
-    def _read_by_others(self, dataset: str) -> set[str]:
-        """Folders whose rows are the data asset of a run that is open or came to something."""
-        runs = (found.run for found in self._runs.search(dataset=dataset, kind="train"))
-        paths = [str(run.asset["path"]) for run in runs if run.asset and not _is_fruitless(run)]
-        return {path.split("/")[1] for path in paths if path.count("/") > 1}
+    def _is_read_by_others(self, run: Run) -> bool:
+        """Whether the run's rows are the data asset of a run that is open or came to something; or may become that of
+        an open one, whose rows are the same and whose record does not know yet what its job reads."""
+        own = f"{run.dataset}/{run.id}/"
+        others = (found.run for found in self._runs.search(dataset=run.dataset, kind="train"))
+        return any(
+            str(other.asset["path"]).startswith(own) if other.asset else version_of(other) == version_of(run)
+            for other in others
+            if other.data and not _is_fruitless(other)
+        )
 
     def _forget(self, dataset: str) -> None:
         before = self._clock() - timedelta(days=self._settings.retire_state_days)

@@ -10,6 +10,7 @@ import pytest
 from shared.naming import TRAINING
 from shared.retraining.assets import version_of
 from shared.retraining.retirement import Retirement
+from shared.retraining.workspace import TrainingJob
 from shared.runs import Run
 from shared.settings import Settings
 from tests.functional.retraining.world import GAS, World, dataset
@@ -23,6 +24,18 @@ def world() -> World:
 def asset_of(run: Run) -> dict[str, str]:
     assert run.asset is not None
     return {name: str(value) for name, value in run.asset.items()}
+
+
+def retire_a_month_later(world: World) -> None:
+    world.clock.advance(timedelta(days=31))
+    Retirement(
+        settings=Settings(retire_training_days=30),
+        blobs=world.blobs,
+        runs=world.runs,
+        live=world.live,
+        workspace=world.workspace,
+        clock=world.clock,
+    ).look()
 
 
 def test_the_asset_says_what_was_dropped_and_the_job_and_the_model_name_it(world: World) -> None:
@@ -78,14 +91,26 @@ def test_retirement_leaves_rows_that_a_registered_model_was_trained_on(world: Wo
     live = world.promoted("gas/copy.csv")
     assert (failed.state, other.state) == ("failed", "failed")
     assert asset_of(live)["path"].startswith(f"gas/{failed.id}/")
-    world.clock.advance(timedelta(days=31))
-    Retirement(
-        settings=Settings(retire_training_days=30),
-        blobs=world.blobs,
-        runs=world.runs,
-        live=world.live,
-        workspace=world.workspace,
-        clock=world.clock,
-    ).look()
+    retire_a_month_later(world)
 
     assert set(world.blobs.folders(TRAINING, "gas/")) == {failed.id, live.id}
+
+
+def test_retirement_leaves_rows_that_a_job_reads_of_which_the_record_does_not_know_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.workspace.job_ends = "failed"
+    failed = world.settle(world.drop("gas/first.csv"))
+    other = world.settle(world.drop("gas/other.csv", dataset(days=21)))
+    start = world.workspace.start_training
+
+    def started_and_retired(job: TrainingJob) -> None:
+        start(job)
+        retire_a_month_later(world)
+
+    monkeypatch.setattr(world.workspace, "start_training", started_and_retired)
+    again = world.look_until(world.drop("gas/copy.csv"), "training")
+
+    assert asset_of(again)["path"] == f"gas/{failed.id}/data.parquet"
+    assert set(world.blobs.folders(TRAINING, "gas/")) == {failed.id, again.id}
+    assert (failed.state, other.state) == ("failed", "failed")
