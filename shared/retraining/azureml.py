@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _AML = Path(__file__).resolve().parents[2] / "aml"
 _ENVIRONMENT = "dropscore-model"
-_OF_A_CHILD = ("run_algorithm", "run_preprocessor", "score")
+_OF_CHILDREN = ("iteration", "run_algorithm", "run_preprocessor", "score")
 
 
 def progress_of_job(status: str) -> Progress:
@@ -57,23 +57,20 @@ def progress_of_resource(state: str | None) -> Progress:
 
 def tried_by_automl(job: str, tags: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
     """What an AutoML job's tags say of its children, of which each is a list with semicolons; empty for other jobs."""
-    lists = [(tags.get(f"{name}_000") or "").split(";") for name in ("iteration", *_OF_A_CHILD)]
-    found = []
-    for number, algorithm, preprocessor, score in zip(*lists, strict=False):
-        try:
-            value: float | None = float(score)
-        except ValueError:
-            value = None
-        if number:
-            said = {"algorithm": algorithm, "preprocessor": preprocessor}
-            found.append(
-                {
-                    "job": f"{job}_{number}",
-                    **said,
-                    "value": value if value is not None and math.isfinite(value) else None,
-                }
-            )
-    return tuple(found)
+    lists = [(tags.get(f"{name}_000") or "").split(";") for name in _OF_CHILDREN]
+    return tuple(
+        {"job": f"{job}_{number}", "algorithm": algorithm, "preprocessor": preprocessor, "value": _finite(score)}
+        for number, algorithm, preprocessor, score in zip(*lists, strict=False)
+        if number
+    )
+
+
+def _finite(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 class AzureMLWorkspace:

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from aml.contract import ContractError, DatasetContract, Metric, load_contract
 from shared.errors import WorkspaceRefusedError
 from shared.live import LiveModel
 from shared.retraining.champion import job_name
-from shared.retraining.workspace import JobStatus
+from shared.retraining.workspace import JobStatus, JobStep
 from shared.runs import Run
 
-JobStep = Literal["table", "search", "train"]
-Progress = dict[str, Any]
+Record = dict[str, Any]
+"""What stands under `tuning`."""
 
 _NEXT: Mapping[JobStep, JobStep] = {"table": "search", "search": "train", "train": "train"}
 
@@ -43,7 +43,7 @@ MEASURES: Mapping[Metric, str] = {
 """AutoML's `primary_metric` by what a contract selects models by."""
 
 
-def begun(contract: DatasetContract) -> Progress:
+def begun(contract: DatasetContract) -> Record:
     """What the record says when the first job is started."""
     return {"method": "automl", "objective": MEASURES[contract.selection], "goal": "maximize", "step": "table"}
 
@@ -74,7 +74,7 @@ def names_of(run: Run, live: LiveModel | None) -> list[str]:
     return [*(name_of(run, step, live) for step in steps), *([run.job] if run.job else [])]
 
 
-def after(run: Run, status: JobStatus) -> Progress | None:
+def after(run: Run, status: JobStatus) -> Record | None:
     """What the record says once the run's job has succeeded: of the next one; None when that was the last.
 
     Raises:
@@ -109,9 +109,9 @@ def why_not(run: Run, status: JobStatus) -> str:
 
 
 def _best_of(tried: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    worth = {id(each): each["value"] if each.get("value") is not None else -math.inf for each in tried}
-    kept = {id(each) for each in sorted(tried, key=lambda each: -worth[id(each)])[:TRIED_KEPT]}
-    return [each for each in tried if id(each) in kept]
+    worth = [-math.inf if each.get("value") is None else each["value"] for each in tried]
+    kept = sorted(range(len(tried)), key=lambda at: -worth[at])[:TRIED_KEPT]
+    return [tried[at] for at in sorted(kept)]
 
 
 def _asks_for_automl(dataset: str) -> bool:

@@ -12,6 +12,8 @@ UNAVAILABLE = "workspace_unavailable"
 """Code of every `WorkspaceUnavailableError` that means: Azure ML is out of reach."""
 
 Progress = Literal["under way", "succeeded", "failed", "canceled"]
+JobStep = Literal["table", "search", "train"]
+"""Which of a run's jobs one is; without AutoML there is the last alone (see `shared.retraining.searches`)."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class TrainingJob:
     """What a training job is started with. `folder` is the run's place in the datastore: ``<dataset>/<run id>``;
     `champion` is the registered model that it measures beside its own; `contamination` is None where the task is not to
     find anomalies; `version` is the one that the model will have if it is registered next, for the name of its file;
-    `data` is the asset that it reads, None for ``data.parquet`` in its folder. Of a run with AutoML, `step` says which
-    of its jobs it is (see `shared.retraining.searches`), `measure` is AutoML's metric, `table` the job that wrote the
-    table, and `found` the child of AutoML's job whose model the last one is given."""
+    `data` is the asset that it reads, None for ``data.parquet`` in its folder. Of a run with AutoML, `measure` is
+    AutoML's metric, `table` the job that wrote the table, and `found` the child of AutoML's job whose model the last
+    one is given."""
 
     name: str
     dataset: str
@@ -42,7 +44,7 @@ class TrainingJob:
     tuning: Tuning = field(default_factory=Tuning)
     version: int = 1
     data: DataAsset | None = None
-    step: Literal["table", "search", "train"] = "train"
+    step: JobStep = "train"
     measure: str = "accuracy"
     table: str | None = None
     found: str | None = None
