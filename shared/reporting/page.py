@@ -15,6 +15,7 @@ from aml.contract import DatasetContract
 from shared.reporting.classified import classified
 from shared.reporting.curves import Curves
 from shared.reporting.labels import Labels
+from shared.reporting.reasons import Reasons
 from shared.scoring.answers import CONFIDENCE, Answers
 from shared.scoring.events import GAP_ROWS, Event, Events, as_datetime
 from shared.tables import Dialect, Survey
@@ -53,6 +54,7 @@ class Reported:
 def render(about: Reported) -> bytes:
     """The page as UTF-8."""
     say = Labels(about.contract.language)
+    tell = Reasons(about.contract, say)
     table = about.contract.is_table
     return (
         _template()
@@ -63,10 +65,10 @@ def render(about: Reported) -> bytes:
             model=about.model,
             table=table,
             **(classified(about.contract, about.counts, about.answers, say) if table else _of_series(about, say)),
-            warnings=list(_warnings(about.found, say)),
+            warnings=list(_warnings(about.found, say, tell)),
             unscored=_unscored(about, say),
-            examples=sorted(_examples(about.found), key=lambda each: (each["line"], each["reason"])),
-            drift=_drift(about.drift, say),
+            examples=sorted(_examples(about.found, tell), key=lambda each: (each["line"], each["reason"])),
+            drift=_drift(about.drift, say, tell),
             dialect=_halves(list(_written(about.found, say))),
             **_tiles(about, say),
         )
@@ -131,7 +133,7 @@ def _classes(about: Reported, say: Labels) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(found: Survey, say: Labels) -> Iterator[dict[str, str]]:
+def _warnings(found: Survey, say: Labels, tell: Reasons) -> Iterator[dict[str, str]]:
     """What is odd about rows that were scored all the same, the commonest first."""
     told = [(column, kind, rows) for column, kinds in found.warnings.items() for kind, rows in kinds.items()]
     for column, kind, rows in sorted(told, key=lambda each: (-each[2].count, each[:2])):
@@ -140,7 +142,7 @@ def _warnings(found: Survey, say: Labels) -> Iterator[dict[str, str]]:
             "column": column,
             "kind": say(kind),
             "count": say.count(rows.count),
-            "example": f"{say('line')} {first.line}: {first.reason}",
+            "example": f"{say('line')} {first.line}: {tell(first.reason)}",
         }
 
 
@@ -215,12 +217,12 @@ def _unscored(about: Reported, say: Labels) -> list[dict[str, str]]:
     return [{"label": say(name), "count": say.count(count)} for name, count in counts.items() if count > 0]
 
 
-def _examples(found: Survey) -> Iterator[dict[str, Any]]:
+def _examples(found: Survey, tell: Reasons) -> Iterator[dict[str, Any]]:
     for example in (*found.examples, *found.rejects.examples):
-        yield {"line": example.line, "reason": example.reason}
+        yield {"line": example.line, "reason": tell(example.reason)}
 
 
-def _drift(drift: Mapping[str, Any], say: Labels) -> dict[str, Any]:
+def _drift(drift: Mapping[str, Any], say: Labels, tell: Reasons) -> dict[str, Any]:
     """The manifest's words on drift as a table: the columns, then the score."""
     about = {**drift.get("columns", {}), **drift.get("classes", {})}
     if "score" in drift:
@@ -238,7 +240,7 @@ def _drift(drift: Mapping[str, Any], say: Labels) -> dict[str, Any]:
         }
         for name, each in about.items()
     ]
-    return {"verdict": drift["verdict"], "reason": drift.get("reason", ""), "columns": columns}
+    return {"verdict": drift["verdict"], "reason": tell(drift.get("reason", "")), "columns": columns}
 
 
 def _percent(share: float | None, say: Labels) -> str:

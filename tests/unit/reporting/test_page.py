@@ -93,7 +93,10 @@ def test_a_page_is_in_the_language_of_the_contract() -> None:
     page = _Page(render(_reported(_leak(), language="es")))
 
     assert ("html", "lang", "es") in page.attributes
-    for words in ("Episodios", "posible fuga", "Gravedad", "1.212", "0,75", "Deriva: grave", "21/04/2026 00:00"):
+    for words in (
+        *("Episodios", "posible fuga", "Gravedad", "1.212", "0,75", "Deriva: grave", "21/04/2026 00:00"),
+        *("FechaHora: 'never' no es una fecha", "la línea tiene 3 campos y la cabecera 2"),
+    ):
         assert words in page.text, words
 
 
