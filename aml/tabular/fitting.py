@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from aml.columns import InputError
 from aml.tabular.algorithms import ALGORITHMS, estimator
 from aml.tabular.features import Dense
 
@@ -40,6 +41,10 @@ def fit(matrix: csr_matrix, classes: Classes, algorithm: str, parameters: Mappin
     """The steps of a model that come after its features, fitted: a pipeline from the matrix to classes.
 
     An algorithm that takes only so many rows is given a draw of them, with every class in its share.
+
+    Raises:
+        InputError: ``singular_features`` where the algorithm, with these parameters, needs columns of which none
+            follows from the others.
     """
     about = ALGORITHMS[algorithm]
     steps = Pipeline(
@@ -50,7 +55,14 @@ def fit(matrix: csr_matrix, classes: Classes, algorithm: str, parameters: Mappin
     with warnings.catch_warnings():
         for words, category in _EXPECTED:
             warnings.filterwarnings("ignore", message=words, category=category)
-        return steps.fit(matrix[drawn], classes[drawn])
+        try:
+            return steps.fit(matrix[drawn], classes[drawn])
+        except np.linalg.LinAlgError as error:
+            raise InputError(
+                "singular_features",
+                f"{algorithm} cannot be fitted with {dict(parameters)} where columns follow from others, as those of a "
+                f"one_hot encoding do: {error}. Give it a shrinkage, or another solver.",
+            ) from error
 
 
 def lot(classes: Classes, most: int, seed: int) -> NDArray[np.intp]:

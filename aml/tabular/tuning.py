@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from aml.columns import InputError
 from aml.contract import Model
 from aml.contract.models import ALGORITHMS
 from aml.rows import Floats
@@ -78,7 +79,10 @@ class Searching:
         def value(parameters: Settings) -> float:
             folds = self._of(tuning.folds)
             given = {**model.parameters, **parameters}
-            found = [self._measured(each, model.algorithm, given, tuning.objective) for each in folds]
+            try:
+                found = [self._measured(each, model.algorithm, given, tuning.objective) for each in folds]
+            except InputError:  # it cannot be fitted so: the worst that there is
+                return float("-inf")
             return float(np.mean(found)) if found else float("-inf")
 
         sampled = _grid if tuning.method == "grid" else _studied

@@ -257,3 +257,26 @@ def test_the_command_trains_by_the_contracts_task(
     pa.csv.write_csv(birds(80, classes=("crane",)), tmp_path / "birds.csv")
     assert main(command) == 2
     assert json.loads((tmp_path / "model/error.json").read_text())["code"] == "single_class"
+
+
+def test_a_model_that_needs_features_of_which_none_follows_from_the_others_says_so(tmp_path: Path) -> None:
+    # the columns of a one_hot encoding sum to one
+    lda = {"name": "lda", "algorithm": "lda", "parameters": {"solver": "eigen"}}
+
+    with pytest.raises(InputError, match=r"with \{'solver': 'eigen'\}.*shrinkage") as caught:
+        _trained(tmp_path / "model", _contract(lda), birds(60))
+
+    assert caught.value.code == "singular_features"
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_trial_that_cannot_be_fitted_is_the_worst_and_ends_no_search(tmp_path: Path) -> None:
+    search = {"method": "grid", "folds": 2, "space": {"solver": ["eigen", "lsqr"]}}
+
+    metrics = _trained(tmp_path, _contract({"name": "lda", "algorithm": "lda", "tuning": search}), birds(60))
+
+    (model,) = metrics["models"]
+    assert model["parameters"] == {"solver": "lsqr"}
+    values = {trial["parameters"]["solver"]: trial["value"] for trial in model["tuning"]["trials"]}
+    assert values["eigen"] is None
+    assert values["lsqr"] > 0.5
