@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from aml.contract.base import Fault
+from aml.contract.base import Fault, Key
 from aml.contract.candidates import faults_of_candidates, faults_of_roles
 from aml.contract.columns import normalise
 from aml.contract.models import AUTOML
@@ -19,6 +19,11 @@ _Faults = Iterator[Fault]
 
 NOT_FOR_FILES = ("asked",)
 """Keys of a contract that its file may not have."""
+
+BESIDE_AN_ANSWER = frozenset(
+    {"error", "probabilities", "input_features", "warnings", "model", "model_version", "prediction_timestamp"}
+)
+"""What stands beside a row's class and confidence where it is answered as JSON."""
 
 _OF_A_SERIES = ("time", "value")
 _NOT_OF_A_TABLE = ("time", "value", "series", "timezone", "holidays", "candidates", "alarms", "label", "exogenous")
@@ -198,6 +203,21 @@ def _answers(contract: DatasetContract) -> _Faults:
         yield Fault(("predictions",), "the columns of a classification follow from its target", "leave them out")
 
 
+def _reserved(contract: DatasetContract) -> _Faults:
+    """Columns of the answer that would be lost in JSON, where something else has their name."""
+    answers: list[tuple[Key, str]] = [(("predictions", at), each.name) for at, each in enumerate(contract.predictions)]
+    reserved = frozenset({"error"})
+    if contract.task == "classification":
+        columns = [model.answer_column(contract.target or "") for model in contract.models]
+        answers = [(("models", at, "column"), name) for at, name in enumerate(columns)]
+        answers += [(("target",), contract.target or "")]
+        reserved = BESIDE_AN_ANSWER
+    for key, name in answers:
+        if name in reserved:
+            wrong = f"{name!r} stands beside the answer in what programs are answered"
+            yield Fault(key, wrong, "call it otherwise")
+
+
 def _said_twice(contract: DatasetContract) -> _Faults:
     """A target that is called `confidence`, or like the share of a class."""
     if contract.task == "classification" and contract.target in {column.name for column in contract.columns}:
@@ -229,6 +249,7 @@ _CHECKS: tuple[tuple[set[str], Callable[[DatasetContract], _Faults]], ...] = (
     ({"task", "models", "target", "answer", "tuning"}, _models),
     ({"task", "models", "target", "answer", "columns", "predictions", "asked"}, _answers),
     ({"task", "columns", "target"}, _said_twice),
+    ({"task", "models", "target", "predictions"}, _reserved),
     ({"task", "tuning"}, _tuning),
     ({"columns", "time", "value", "series", "label", "exogenous"}, faults_of_roles),
     ({"candidates", "tuning"}, faults_of_candidates),

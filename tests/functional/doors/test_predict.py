@@ -11,6 +11,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from aml.contract import contract_names, load_contract
+from aml.contract.checks import BESIDE_AN_ANSWER
 from shared.naming import INCOMING, RUNS
 from tests.fakes.endpoint import FakeEndpoint, without_arrow
 from tests.fakes.penguins import Penguins
@@ -62,6 +63,7 @@ def test_a_row_is_classified_in_the_siblings_shape(doors: Doors) -> None:
     body = doors.call("POST", "datasets/penguins/predict", {"features": ROW}).json
 
     assert set(body) == {"species", "confidence", "probabilities"} | ABOUT
+    assert {"probabilities", "error"} | ABOUT == BESIDE_AN_ANSWER, "no contract may call its answer so"
     assert (body["species"], body["confidence"]) == ("Gentoo", 0.75)
     assert body["probabilities"] == {"Adelie": 0.125, "Chinstrap": 0.125, "Gentoo": 0.75}
     assert body["input_features"] == ROW

@@ -163,6 +163,17 @@ def _features(*more: dict[str, Any]) -> dict[str, Any]:
             "target: two columns of the answer would be called 'confidence'; rename target or classes",
         ),
         (
+            _with(
+                columns=[*DECLARED["columns"][:-1], {**DECLARED["columns"][-1], "name": "model"}],
+                target="model",
+            ),
+            "target: 'model' stands beside the answer in what programs are answered; call it otherwise",
+        ),
+        (
+            _with(models=[{**DECLARED["models"][0], "column": "error"}, *DECLARED["models"][1:]]),
+            "models[0].column: 'error' stands beside the answer in what programs are answered; call it otherwise",
+        ),
+        (
             _with(predictions=[{"name": "x", "type": "text"}]),
             "predictions: the columns of a classification follow from",
         ),
