@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from aml.contract import load_contract, loading
+from aml.contract import load_contract
 from shared.api import records
 from shared.contracts import _tell, sound_names
 from shared.naming import STATE
@@ -20,17 +18,12 @@ from tests.functional.scoring.world import hourly, table
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(contracts: Path) -> Path:
     """The declared contracts, and one that is not sound: `broken`."""
-    for path in loading.FOLDER.glob("*.yml"):
-        shutil.copy(path, tmp_path)
-    broken = (tmp_path / "penguins.yml").read_text(encoding="utf-8").replace("unit: mm", "unitt: mm")
-    (tmp_path / "broken.yml").write_text(broken.replace("name: penguins\n", "name: broken\n"), encoding="utf-8")
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    load_contract.cache_clear()
+    broken = (contracts / "penguins.yml").read_text(encoding="utf-8").replace("unit: mm", "unitt: mm")
+    (contracts / "broken.yml").write_text(broken.replace("name: penguins\n", "name: broken\n"), encoding="utf-8")
     _tell.cache_clear()
-    yield tmp_path
-    load_contract.cache_clear()
+    return contracts
 
 
 @pytest.mark.usefixtures("folder")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aml.contract import load_contract, loading
+from aml.contract import load_contract
 from shared.tables import RecordsSource
 from tests.fakes.endpoint import FakeEndpoint
 from tests.functional.scoring.world import rows_of
@@ -17,14 +16,9 @@ from tests.functional.tables.world import table
 
 
 @pytest.fixture
-def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def declared(contracts: Path) -> None:
     """The YAML is dropped beside the others."""
-    for path in (*loading.FOLDER.glob("*.yml"), Path(__file__).with_name("wine.yml")):
-        shutil.copy(path, tmp_path)
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    load_contract.cache_clear()
-    yield
-    load_contract.cache_clear()
+    shutil.copy(Path(__file__).with_name("wine.yml"), contracts)
 
 
 @pytest.mark.usefixtures("declared")

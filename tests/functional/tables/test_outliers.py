@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from aml.contract import load_contract, loading
+from aml.contract import load_contract
 from shared.tables import RecordsSource
 from tests.fakes.endpoint import FakeEndpoint
 from tests.functional.scoring.world import rows_of
@@ -18,7 +16,7 @@ from tests.functional.tables.world import table
 
 
 @pytest.fixture
-def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def declared(contracts: Path) -> None:
     """Wines without their cultivar."""
     said = yaml.safe_load(Path(__file__).with_name("wine.yml").read_text(encoding="utf-8"))
     said = {key: value for key, value in said.items() if key in ("columns", "features", "training")}
@@ -36,13 +34,7 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             {"name": "reason", "type": "text"},
         ],
     }
-    for path in loading.FOLDER.glob("*.yml"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "wine.yml").write_text(yaml.safe_dump(said), encoding="utf-8")
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    load_contract.cache_clear()
-    yield
-    load_contract.cache_clear()
+    (contracts / "wine.yml").write_text(yaml.safe_dump(said), encoding="utf-8")
 
 
 @pytest.mark.usefixtures("declared")
