@@ -16,7 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from shared.reporting.labels import Labels
-from shared.scoring.events import Event, as_datetime
+from shared.scoring.event import Event, as_datetime
 
 Floats = NDArray[np.float64]
 

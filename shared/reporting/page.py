@@ -17,7 +17,8 @@ from shared.reporting.curves import Curves
 from shared.reporting.labels import Labels
 from shared.reporting.reasons import Reasons
 from shared.scoring.answers import CONFIDENCE, Answers
-from shared.scoring.events import GAP_ROWS, Event, Events, as_datetime
+from shared.scoring.event import Event, as_datetime
+from shared.scoring.events import GAP_ROWS, Events
 from shared.tables import Dialect, Survey
 
 if TYPE_CHECKING:

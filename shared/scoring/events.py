@@ -12,10 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
 from itertools import pairwise
-from math import fsum
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from aml.contract import DatasetContract
 from shared.scoring.context import one_series
+from shared.scoring.event import UNKNOWN, VAGUE, Event, exact_sum
 from shared.scoring.scorer import Scored
 
 GAP_ROWS = 3
@@ -32,80 +31,9 @@ GAP_ROWS = 3
 SHOWN = 200
 """So many events at most are shown, the most severe ones."""
 
-UNKNOWN = "unknown"
-"""Kind of an event of which the model does not say one."""
-
-VAGUE = frozenset({UNKNOWN, "pattern", "shifted"})
-"""Kinds that say that each value is possible and their course is not: so it is for a day after anything that has been
-found more exactly, and then that is what the event is."""
-
 _FAR = GAP_ROWS + 1
 _LARGEST = 1e290
 """Sums of values that are bounded like this stay finite."""
-_EPOCH = datetime.fromisoformat("1970-01-01")
-
-Exact = tuple[float, ...]
-"""A sum without rounding error: numbers, the largest first, that add up to it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One episode; times in microseconds since 1970 by the series' own clock.
-
-    Attributes:
-        rows: how many of its rows are flagged; the sums are over these.
-        severity, score, peak, kind, reason: of its most telling row: the most severe of those whose kind is not in
-            `VAGUE`, or of all; of equals the higher score or the later, which knows best how long it has lasted.
-        seen: the values' sum.
-        excess: the sum of value less expected value, over those of the rows that have one; empty where none has.
-    """
-
-    series: str | None
-    start: int
-    end: int
-    rows: int
-    severity: float
-    score: float
-    peak: int
-    kind: str
-    reason: str
-    seen: Exact
-    excess: Exact
-
-    def then(self, later: Event) -> Event:
-        """This event and one behind it as one."""
-        worst = later if later.telling() >= self.telling() else self
-        return replace(
-            worst,
-            start=self.start,
-            end=later.end,
-            rows=self.rows + later.rows,
-            seen=exact_sum([*self.seen, *later.seen]),
-            excess=exact_sum([*self.excess, *later.excess]),
-        )
-
-    def telling(self) -> tuple[bool, float, float]:
-        """How much its row that speaks tells, against that of another part of the same event."""
-        return self.kind not in VAGUE, self.severity, self.score
-
-    def rank(self) -> tuple[Any, ...]:
-        """Orders events: the most severe first, then by time and series."""
-        return -self.severity, -self.score, self.start, self.series or "", self.end
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in manifests."""
-        return {
-            "series": self.series,
-            "start": moment(self.start),
-            "end": moment(self.end),
-            "rows": self.rows,
-            "kind": self.kind,
-            "severity": self.severity,
-            "peak": moment(self.peak),
-            "reason": self.reason,
-            "volume": {"seen": _rounded(self.seen), "excess": _rounded(self.excess) if self.excess else None},
-        }
-
 
 _FIELDS = tuple(Event.__dataclass_fields__)
 
@@ -253,31 +181,6 @@ class Events:
         }
         closed = [event for each in known["closed"] if (event := _event(each)) is not None]
         return cls(contract, series, Counter(known["kinds"]), closed)
-
-
-def exact_sum(terms: list[float]) -> Exact:
-    """The sum of finite numbers without rounding error, each of its parts rounded correctly and so the same whatever
-    the order of the terms; fsum: https://docs.python.org/3/library/math.html#math.fsum"""
-    if len(terms) == 1:
-        return (terms[0] + 0.0,)  # of both zeros the same one
-    parts: list[float] = []
-    while (rest := fsum([*terms, *(-part for part in parts)])) != 0:
-        parts.append(rest)
-    return tuple(parts) if parts else (0.0,) if terms else ()
-
-
-def as_datetime(time: int) -> datetime:
-    """Microseconds since 1970 as a time without a zone."""
-    return _EPOCH + timedelta(microseconds=time)
-
-
-def moment(time: int) -> str:
-    """Microseconds since 1970 as manifests have times."""
-    return as_datetime(time).isoformat(sep=" ")
-
-
-def _rounded(exact: Exact) -> float:
-    return float(f"{fsum(exact):.10g}")
 
 
 def _listed(value: Any) -> Any:

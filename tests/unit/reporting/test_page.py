@@ -14,7 +14,8 @@ from shared.reporting.curves import Curves
 from shared.reporting.drawing import _limits, _time_ticks, _value_ticks
 from shared.reporting.labels import _LABELS, Labels
 from shared.reporting.page import Reported, render
-from shared.scoring.events import Events, moment
+from shared.scoring.event import moment
+from shared.scoring.events import Events
 from shared.tables import BytesSource, survey
 from tests.unit.scoring.answered import CONTRACT, FIRST, NAN, Reading, answered, in_pieces, many_readings
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scoring.events import GAP_ROWS, SHOWN, Events, exact_sum, moment
+from shared.scoring.event import exact_sum, moment
+from shared.scoring.events import GAP_ROWS, SHOWN, Events
 from tests.unit.scoring.answered import CONTRACT, NAN, Reading, answered, in_pieces, many_readings
 
 
