@@ -25,7 +25,6 @@ _SEED = 20261101
 _TRAINING_DAYS = 365
 _SCORED_DAYS = 30
 _NOISE = 0.12
-_FIRST_SCORED_DAY = datetime(2026, 11, 1)  # noqa: DTZ001 - gas meters write local wall-clock time
 _UNREADABLE = (40,)
 _HOUR = timedelta(hours=1)
 _LINES_SHOWN = 4
@@ -82,7 +81,7 @@ class _Demo(Play):
 
     def __init__(self, cloud: LocalCloud, story: Story) -> None:
         super().__init__(cloud, story, "gas", _METRICS_SHOWN)
-        clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED, noise=_NOISE)  # noqa: DTZ001 - as above
+        clean = hourly_gas(datetime(2025, 11, 1), _TRAINING_DAYS + _SCORED_DAYS, _SEED, noise=_NOISE)  # noqa: DTZ001 - gas meters write local wall-clock time
         self._clean = clean
         self._training = clean[: _TRAINING_DAYS * 24]
         self._scored = with_faults(clean[_TRAINING_DAYS * 24 :])

@@ -29,12 +29,6 @@ def offences() -> tuple[Offence, ...]:
     return tuple(Offence(iucr, fbi, kind, words, int(count) / total) for iucr, fbi, kind, words, count in rows)
 
 
-@cache
-def fbi_codes() -> tuple[str, ...]:
-    """The FBI codes there are, sorted."""
-    return tuple(sorted({offence.fbi for offence in offences()}))
-
-
 _TABLE = """
 0110|01A|HOMICIDE|FIRST DEGREE MURDER|220
 0142|01B|HOMICIDE|RECKLESS HOMICIDE|12

@@ -6,7 +6,7 @@ distinct one, however many rows there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,13 +72,6 @@ class Table:
     def computable(self) -> dict[str, Column]:
         """The columns that an expression may read."""
         return {**self.numbers, **self.times}
-
-
-def texts_of(values: Sequence[str | None]) -> Texts:
-    """A text column of these values; None and the empty text are missing."""
-    known: dict[str, int] = {}
-    codes = [known.setdefault(value, len(known)) if value else -1 for value in values]
-    return Texts(np.array(codes, dtype=np.int64), tuple(known))
 
 
 def texts_of_numbers(values: Floats) -> Texts:

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from shared.tables.model import TableError, TimeFormat
-from shared.tables.shapes import Reader, Shaped, shape
+from shared.tables.shapes import Reader, Shaped
 
 Ints = NDArray[np.int64]
 _DAY = 86_400_000_000
@@ -233,8 +232,3 @@ class TimeEvidence:
         if max(first, second) > 0 and max(first, second) >= 2 * min(first, second):
             return first > second, "order"
         return (False, "am/pm") if self.halves else (True, "default")
-
-
-def read_times(texts: Sequence[str], day_first: bool) -> tuple[Ints, NDArray[np.bool_]]:
-    """Microseconds since 1970 of each text, and which texts are times."""
-    return settle(take_apart(shape(pa.array(texts, pa.string()))), day_first)

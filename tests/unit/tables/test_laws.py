@@ -14,7 +14,7 @@ from shared.floats import shortest
 from shared.tables import BytesSource, read, render_header, render_rows, render_scored, survey
 from shared.tables.numbers import read_numbers
 from shared.tables.shapes import shape
-from shared.tables.times import read_times
+from shared.tables.times import settle, take_apart
 from tests.unit.tables.samples import METER, Whole, numbers, times, whole
 
 HEADER = ["FechaHora", "VolCorrected", "Serie", "n"]
@@ -138,7 +138,7 @@ def _slowly(text: str, day_first: bool) -> datetime | None:
 def test_whole_columns_are_read_as_each_field_would_be(texts: list[str], day_first: bool) -> None:
     """The shapes and the column arithmetic, against datetime.strptime field by field."""
     texts = [text for text in texts if ":60" not in text and " 24:00" not in text and "T24:00" not in text]
-    micros, sound = read_times(texts, day_first)
+    micros, sound = settle(take_apart(shape(pa.array(texts, pa.string()))), day_first)
     got = [
         datetime(1970, 1, 1) + timedelta(microseconds=value) if fine else None  # noqa: DTZ001 - wall clock
         for value, fine in zip(micros.tolist(), sound.tolist(), strict=True)

@@ -12,13 +12,19 @@ from aml.rows import Floats
 from aml.tabular.encoding import RARE, Feature
 from aml.tabular.features import TableFeatures
 from aml.tabular.folds import Folds
-from aml.tabular.table import Table, texts_of, texts_of_numbers
+from aml.tabular.table import Table, Texts, texts_of_numbers
 
 _TWO = np.array(["a", "b"] * 50)
 
 
+def _column(values: Sequence[str | None]) -> Texts:
+    known: dict[str, int] = {}
+    codes = [known.setdefault(value, len(known)) if value else -1 for value in values]
+    return Texts(np.array(codes, dtype=np.int64), tuple(known))
+
+
 def _texts(values: Sequence[str | None]) -> Table:
-    return Table(len(values), {}, {"x": texts_of(values)}, {})
+    return Table(len(values), {}, {"x": _column(values)}, {})
 
 
 def _numbers(values: Any) -> Table:
@@ -126,7 +132,7 @@ def test_an_expression_without_a_value_is_imputed() -> None:
 
 
 def test_a_column_without_any_value_says_nothing() -> None:
-    nothing = Table(100, {"x": np.full(100, np.nan)}, {"y": texts_of([None] * 100)}, {})
+    nothing = Table(100, {"x": np.full(100, np.nan)}, {"y": _column([None] * 100)}, {})
     declared = (Feature("x", "x", scale="standard"), Feature("y", "y", text=True, encode="one_hot", impute="mode"))
 
     fitted = TableFeatures(declared).fit_transform(nothing, _TWO).toarray()
