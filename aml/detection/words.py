@@ -178,7 +178,7 @@ def _past(days: float, phrases: Phrases) -> str:
 
 def _high(row: _Row) -> str:
     say, when, compared = row.phrases, row.when(), row.compared()
-    if not math.isfinite(row.expected):
+    if not (math.isfinite(row.expected) and row.value > row.expected):
         return say.high_alone.format(compared=compared)
     ratio = row.value / row.expected if row.expected > 0 else 0.0
     if ratio >= _TIMES_TO:
@@ -188,9 +188,7 @@ def _high(row: _Row) -> str:
     percent = round(100 * (ratio - 1))
     if percent >= 1:
         return say.above.format(percent=percent, when=when, compared=compared)
-    if row.value > row.expected:
-        return say.high.format(when=when, compared=compared)
-    return say.high_alone.format(compared=compared)
+    return say.high.format(when=when, compared=compared)
 
 
 def _low(row: _Row) -> str:

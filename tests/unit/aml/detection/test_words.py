@@ -362,6 +362,12 @@ def test_numbers_beyond_all_sense_have_words_too(kind: Kind, hours: float, chang
     assert reasons(found, np.zeros(1, np.int64), np.ones(1), HOUR, "en")[0]
 
 
+def test_a_value_far_below_what_is_next_to_nothing_has_words_too() -> None:
+    found = detections([Kind.HIGH], expected=[1.1e-308])
+
+    assert reasons(found, np.zeros(1, np.int64), np.array([-1e300]), HOUR, "en")[0]
+
+
 def test_each_row_may_have_its_own_interval() -> None:
     found = detections([Kind.GAP, Kind.GAP], hours=[24.0, 24.0])
 
