@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FILE_NAME = "bundle.joblib"
 """Of a series' model; that of a table is named after the algorithm, the dataset and the version."""
 SUFFIX = ".joblib"
-_FORMAT = 4
+_FORMAT = 5
 _MUST_BE_EQUAL = ("scikit-learn", "numpy")
 _RECORDED = (*_MUST_BE_EQUAL, "scipy", "joblib")
 

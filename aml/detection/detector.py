@@ -20,7 +20,7 @@ from aml.detection.answers import SCORE_DIGITS, detections
 from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
-from aml.detection.lasting import Lasting, around, squeezed
+from aml.detection.lasting import Lasting, again, around, squeezed
 from aml.detection.seasonal import Look
 from aml.detection.series import Lines
 from aml.detection.tails import Tail
@@ -75,8 +75,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         contamination: float = 0.01,
         random_state: int | None = None,
         channels: Sequence[str] | None = None,
-        together: float = 0.1,
-        lasting: float = 0.7,
+        together: float = 0.15,
+        lasting: float = 0.75,
         alarms_per_week: float | None = None,
     ) -> None:
         self.n_estimators = n_estimators
@@ -127,13 +127,15 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         clean, rarities = X.rows.clean, self._speaking(rarities)
         loud = self._loud(rarities)
         self.lasting_ = Lasting.fit(X, loud, self.lasting)
-        found, _ = self._news(X, loud, rarities)
+        found = self._news(X, loud, rarities).found
         self.together_, self.around_ = Tail.fit(found[clean]), Tail.fit(around(X, loud)[clean])
         begin = Beginnings.of(X.rows, self.together_.of(found)).take(clean)
         self.frequency_ = Frequency.fit(begin, max(int(clean.sum()) * X.plan.interval / WEEK_US, 1e-9))
         self.stretch_, self.ahead_ = 1.0, self._tail_of(X.ahead)
         asked = self._asked(self.contamination, self.alarms_per_week)
-        self.under_ = max(0.0, min(asked, _UNDER_MOST) - _UNDER)
+        # at other budgets the same, so that models asked for with different ones can be compared at one
+        self.under_ = max(0.0, min(asked, _USUAL) - _UNDER)
+        self.told_ = max(asked, _USUAL) + _TOLD
         self.threshold_ = self.threshold_at(self.contamination, self.alarms_per_week)
         self.raised_ = self.threshold_ / asked if asked > 0 else 1.0
         self.ordinary_ = float(np.quantile(X.signals.ordinary[clean], 1 - self.contamination))
@@ -227,14 +229,14 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
             loud += some
         return loud
 
-    def _news(self, X: Look, loud: Floats, channels: Lines) -> tuple[Floats, NDArray[np.bool_]]:
-        """Less of what goes on; above all others what rules found. And which rows are no more than the rest of what
-        has been said, whose values are back."""
+    def _news(self, X: Look, loud: Floats, channels: Lines) -> _News:
+        """Less of what goes on; above all others what rules found."""
         found, goes_on = self.lasting_.of(X, loud)
         ruled = _ruled(channels)
+        goes_on = np.where(ruled, again(X, ruled), goes_on)
         over = goes_on & self.lasting_.back(X) & (_largest(channels, _RUNS) < _RUN_LEAST) & ~ruled
         found[ruled] = np.maximum(found[ruled], _RULED)
-        return found, over
+        return _News(found, goes_on, over)
 
     def _tail_of(self, looks: Sequence[Look]) -> Tail | None:
         """The last calibration, of rows unlike those that were learnt from: they are strange more often. Rows that are
@@ -243,14 +245,18 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         for look in looks:
             use = look.rows.clean if look.known is None else look.rows.clean & look.known
             channels = self._speaking(self.rarities(look, forests))
-            found.append(self._news(look, self._loud(channels), channels)[0][use])
+            found.append(self._news(look, self._loud(channels), channels).found[use])
         return Tail.fit(every) if len(every := np.concatenate([*found, np.zeros(0)])) else None
 
     def _score(self, X: Look, channels: Lines) -> Floats:
-        """Just under what makes an alarm rows rank by what is around them."""
+        """Just under what makes an alarm rows rank by what is around them. Those that say no more than the day before
+        them did rank below what is far out and new, however far out they are; an alarm stays one."""
         loud = self._loud(channels)
-        found, over = self._news(X, loud, channels)
+        news = self._news(X, loud, channels)
+        found, over, goes_on = news.found, news.over, news.goes_on
         score: Floats = self.together_.of(found)
+        told = max(self.told_, self.threshold_ / self.stretch_)
+        score[goes_on] = squeezed(score[goes_on], told, told + _TOLD_WIDTH)
         score[over] = np.minimum(score[over], self.under_)
         beside = squeezed(self.around_.of(around(X, loud)), self.under_ - _SQUEEZED, self.under_)
         score = self._careful(X, found, np.maximum(score, beside))
@@ -297,6 +303,16 @@ def threshold_of(contamination: float) -> float:
     return float(-np.log10(contamination))
 
 
+@dataclass(frozen=True, eq=False)
+class _News:
+    """How loud rows are less what was said before, and of each row whether it says no more than that, and whether it is
+    no more than the rest of it: its value is back."""
+
+    found: Floats
+    goes_on: NDArray[np.bool_]
+    over: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class _Plain:
     forest: Any
@@ -310,8 +326,9 @@ _RULES = np.array([number for number, channel in enumerate(_ALL) if channel.name
 _RUNS = np.array([number for number, channel in enumerate(_ALL) if channel.name in ("stuck", "zero")])
 _RUN_LEAST = 1.0  # rarity of a run that is no accident
 _UNDER = 0.02  # below the threshold, what is no alarm by itself
-_UNDER_MOST = 2.0
+_USUAL = 2.0  # threshold: one clean row in a hundred
 _SQUEEZED = 0.15
+_TOLD, _TOLD_WIDTH = 0.8, 0.1  # above the threshold, where what is no news ranks at the most
 _MARGIN = 1.5  # of what was learnt from one series alone, for any other
 _TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
 _SUMMED_MOST = 3.0

@@ -16,6 +16,7 @@ from aml.rows import Floats
 
 _LOUD_SHARE = 0.01  # of clean rows are louder than where damping begins to end
 _SURE = 2.0  # times as loud, it has ended
+_AROUND = 8.0  # what half a day weighs beside its last row
 _BACK_SHARE = 0.15  # of clean rows that are further from what is usual than a value that is back
 
 
@@ -62,10 +63,16 @@ class Lasting:
 
 
 def around(look: Look, loud: Floats) -> Floats:
-    """How loud a row is and, twice, the half day that it ends: the more disturbed its time, the more suspect is a row
-    that makes no alarm by itself."""
+    """How loud a row is and, eight times, the half day that it ends: the more disturbed its time, the more suspect is a
+    row that makes no alarm by itself."""
     mean: Floats = look.rows.mean(fixed(loud), max(1, look.plan.day // 2))
-    return loud + 2.0 * mean
+    return loud + _AROUND * mean
+
+
+def again(look: Look, told: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of these rows have another of them in the day before."""
+    before: NDArray[np.bool_] = look.rows.lag(-look.rows.lowest(-told.astype(np.float64), look.plan.news), 1) > 0
+    return told & before
 
 
 def squeezed(rarity: Floats, low: float, high: float) -> Floats:

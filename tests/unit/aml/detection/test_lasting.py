@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aml.detection.channels import Signals
-from aml.detection.lasting import Lasting, around, squeezed
+from aml.detection.lasting import Lasting, again, around, squeezed
 from aml.detection.plan import Plan
 from aml.detection.seasonal import Look
 from aml.detection.series import Ordered
@@ -95,9 +95,19 @@ def test_around_a_row_are_the_rows_of_half_a_day(fitted: Lasting) -> None:
     found = around(look(loud), loud)
 
     assert found[9] == 0
-    assert found[10] == pytest.approx(6 + 12 / 11)
-    np.testing.assert_allclose(found[11:22], [12 / min(at + 1, 12) for at in range(11, 22)], rtol=1e-6)
+    assert found[10] == pytest.approx(6 + 48 / 11)
+    np.testing.assert_allclose(found[11:22], [48 / min(at + 1, 12) for at in range(11, 22)], rtol=1e-6)
     assert found[22] == 0
+
+
+def test_what_was_told_in_the_day_before_is_told_again() -> None:
+    told = np.zeros(60, dtype=bool)
+    told[[3, 4, 28, 53]] = True
+
+    found = again(look(np.zeros(60)), told)
+
+    assert np.flatnonzero(found).tolist() == [4, 28]
+    assert not again(look(np.zeros(2), series=2), np.ones(2, dtype=bool)).any()
 
 
 @given(st.lists(st.floats(0, 300), min_size=2, max_size=20), st.floats(0, 5))
