@@ -7,6 +7,7 @@ looks like a Wednesday; forests find what is odd together and not alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,20 @@ class Signals:
     ordinary: Floats
     levels: NDArray[np.float32]
     residuals: NDArray[np.float32]
+
+    def take(self, at: NDArray[np.intp]) -> Signals:
+        """Of the rows at these positions."""
+        return Signals(self.statistics[:, at], self.ordinary[at], self.levels[at], self.residuals[at])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Signals]) -> Signals:
+        """Of the rows of all parts, one part after the other."""
+        return cls(
+            np.concatenate([part.statistics for part in parts], axis=1),
+            np.concatenate([part.ordinary for part in parts]),
+            np.concatenate([part.levels for part in parts]),
+            np.concatenate([part.residuals for part in parts]),
+        )
 
 
 def signals(against: Against) -> Signals:

@@ -21,6 +21,8 @@ from aml.detection.channels import CHANNELS, FORESTS
 from aml.detection.episodes import WEEK_US, Beginnings, Frequency
 from aml.detection.findings import Detections
 from aml.detection.lasting import Lasting, again, around, squeezed
+from aml.detection.likeness import Likeness
+from aml.detection.practice import Practice
 from aml.detection.seasonal import Look
 from aml.detection.series import Lines
 from aml.detection.tails import Tail
@@ -125,6 +127,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def _calibrate(self, X: Look, rarities: Lines) -> None:
         """What comes after forests and tails."""
         clean, rarities = X.rows.clean, self._speaking(rarities)
+        self.likeness_ = self._likeness(X, rarities)
         loud = self._loud(rarities)
         self.lasting_ = Lasting.fit(X, loud, self.lasting)
         found = self._news(X, loud, rarities).found
@@ -139,6 +142,13 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.threshold_ = self.threshold_at(self.contamination, self.alarms_per_week)
         self.raised_ = self.threshold_ / asked if asked > 0 else 1.0
         self.ordinary_ = float(np.quantile(X.signals.ordinary[clean], 1 - self.contamination))
+
+    def _likeness(self, X: Look, rarities: Lines) -> Likeness | None:
+        if X.practice is None:
+            return None
+        practice = X.practice
+        practised = self._speaking(self._rarities(practice, self._statistics(practice, self._plain_forests())))
+        return Likeness.fit(X.plan, (X.rows, rarities), (practice.rows, practised), practice.faulty)
 
     def threshold_at(self, contamination: float, alarms_per_week: float | None = None) -> float:
         """The threshold for another budget.
@@ -179,7 +189,8 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     def _speaker(self, channels: Floats) -> NDArray[np.intp]:
         """Beyond what makes an alarm alone, all are sure enough: the first of them says what it is."""
-        sure = self.together_.value_at(self.threshold_ / self.stretch_) / (1.0 + self.together)
+        loud, factor = self.together_.value_at(self.threshold_ / self.stretch_), 1.0 + self.together
+        sure = loud / factor if self.likeness_ is None else self.likeness_.alone(loud, factor)
         first = np.minimum(channels, sure).argmax(axis=0)
         speaker: NDArray[np.intp] = np.where(_ruled(channels), _RULES[channels[_RULES].argmax(axis=0)], first)
         return speaker
@@ -230,13 +241,17 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         return loud
 
     def _news(self, X: Look, loud: Floats, channels: Lines) -> _News:
-        """Less of what goes on; above all others what rules found."""
+        """Less of what goes on, more of what looks like a fault; above all others what rules found."""
         found, goes_on = self.lasting_.of(X, loud)
+        told = goes_on
+        if self.likeness_ is not None:
+            louder = self.likeness_.of(X.rows, channels)
+            found, told = found + louder, goes_on & (louder == 0)
         ruled = _ruled(channels)
-        goes_on = np.where(ruled, again(X, ruled), goes_on)
+        told = np.where(ruled, again(X, ruled), told)
         over = goes_on & self.lasting_.back(X) & (_largest(channels, _RUNS) < _RUN_LEAST) & ~ruled
         found[ruled] = np.maximum(found[ruled], _RULED)
-        return _News(found, goes_on, over)
+        return _News(found, told, over)
 
     def _tail_of(self, looks: Sequence[Look]) -> Tail | None:
         """The last calibration, of rows unlike those that were learnt from: they are strange more often. Rows that are
@@ -284,7 +299,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
     def _plain_forests(self) -> list[Forest]:
         return [_Plain(forest) for forest in self.forests_]
 
-    def _statistics(self, X: Look, forests: Sequence[Forest]) -> Lines:
+    def _statistics(self, X: Look | Practice, forests: Sequence[Forest]) -> Lines:
         return [*X.signals.statistics, forests[0].scores(X.signals.levels), forests[1].scores(X.signals.residuals)]
 
     def _speaking(self, rarities: Lines) -> Lines:
@@ -294,7 +309,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc] # s
         pairs = zip(_ALL, rarities, strict=True)
         return [line if channel.name in self.channels else np.zeros(len(line)) for channel, line in pairs]
 
-    def _rarities(self, X: Look, statistics: Lines) -> Lines:
+    def _rarities(self, X: Look | Practice, statistics: Lines) -> Lines:
         return [tail.of(line) for tail, line in zip(self.tails_, statistics, strict=True)]
 
 
@@ -332,7 +347,7 @@ _TOLD, _TOLD_WIDTH = 0.8, 0.1  # above the threshold, where what is no news rank
 _MARGIN = 1.5  # of what was learnt from one series alone, for any other
 _TAME_RARITY = 4.0  # what so many rows are known for; beyond it rarities are extrapolated, and count little
 _SUMMED_MOST = 3.0
-_RULED_LEAST, _RULED = 2.0, 9.0
+_RULED_LEAST, _RULED = 2.0, 15.0
 
 
 def _largest(channels: Lines | Floats, which: Iterable[int]) -> Floats:

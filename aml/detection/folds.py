@@ -13,7 +13,7 @@ from aml.rows import Times
 
 _FOLDS = 4
 _STRETCH_US = 7 * DAY_US
-_SEASONS_US = 300 * DAY_US
+SEASONS_US = 300 * DAY_US
 _BETTER = 0.98  # a finer profile must leave this share of the residuals, or less, to be taken
 
 
@@ -30,7 +30,7 @@ def halves_of(time: Times) -> list[NDArray[np.bool_]]:
     which has shown every season, or where a half is empty."""
     first, last = int(time.min()), int(time.max())
     later = time > first + (last - first) // 2
-    return [] if last - first >= _SEASONS_US or not later.any() else [~later, later]
+    return [] if last - first >= SEASONS_US or not later.any() else [~later, later]
 
 
 def depth_of(seen: Seen, plan: Plan, fold: Integers) -> int:

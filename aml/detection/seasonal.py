@@ -18,6 +18,7 @@ from aml.detection.calendar import Calendar
 from aml.detection.channels import Signals, signals
 from aml.detection.folds import depth_of, folds_of, halves_of
 from aml.detection.plan import Plan, usual_interval
+from aml.detection.practice import Faulty, Practice
 from aml.detection.profile import sizes
 from aml.detection.response import Response, felt
 from aml.detection.response import known as known_rows
@@ -39,6 +40,7 @@ class Look:
         known: where numbers from outside say what to expect; None: everywhere, or there are no such numbers.
         without: the same rows as one sees them who knows no such numbers, where there are rows without.
         ahead: of a short history each half, as one sees it who has learnt the other; of cross-fitted rows only.
+        practice: faults that were put into the rows; of cross-fitted rows only, and not of a short history.
     """
 
     rows: Ordered
@@ -49,6 +51,7 @@ class Look:
     known: NDArray[np.bool_] | None = None
     without: Look | None = None
     ahead: Sequence[Look] = ()
+    practice: Practice | None = None
 
     @property
     def strange(self) -> NDArray[np.bool_]:
@@ -97,14 +100,14 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
     def _learnt(self, X: Rows) -> Look:
         seen, fold = self._fit(X)
         if len(X) <= _CROSSED_MOST or len(self.names_) == 1:
-            return self._with_others(self._crossed(seen, fold), X)
+            return self._with_others(self._crossed(seen, fold, X), X)
         count = max(1, int(len(self.names_) * _CROSSED_MOST / len(X)))
         picked = np.linspace(0, len(self.names_) - 1, count).astype(np.int64)
         some = X.take(np.sort(seen.rows.order[np.isin(seen.rows.code, picked)]))
         return SeasonalSignals(**self.get_params())._crossed_alone(some)
 
     def _crossed_alone(self, X: Rows) -> Look:
-        return self._with_others(self._crossed(*self._fit(X)), X)
+        return self._with_others(self._crossed(*self._fit(X), X), X)
 
     def _with_others(self, look: Look, X: Rows) -> Look:
         code, groups = np.unique(X.series, return_inverse=True)[1], min(_GROUPS, len(self.names_))
@@ -121,15 +124,19 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
         return looks
 
     def transform(self, X: Rows) -> Look:
-        rows = Ordered.of(X)
-        seen = self._seen(rows, X)
-        known = None
-        if self.response_ is not None:
-            feels, known = self._felt(rows, X)
-            seen = replace(seen, driven=self.response_.of(seen.cells, feels))
+        seen, known = self._given(X)
         against = Against(seen, self.shape_, self.calendar_)
         without = None if known is None or known.all() or not hasattr(self, "without_") else self.without_.transform(X)
-        return Look(rows, self.plan_, signals(against), against, (), known, without)
+        return Look(seen.rows, self.plan_, signals(against), against, (), known, without)
+
+    def _given(self, X: Rows) -> tuple[Seen, NDArray[np.bool_] | None]:
+        """The rows as what was learnt has them, and which of them have numbers from outside, if such were learnt."""
+        rows = Ordered.of(X)
+        seen = self._seen(rows, X)
+        if self.response_ is None:
+            return seen, None
+        feels, known = self._felt(rows, X)
+        return replace(seen, driven=self.response_.of(seen.cells, feels)), known
 
     def _felt(self, rows: Ordered, X: Rows) -> tuple[list[Floats], NDArray[np.bool_]]:
         """The numbers from outside, and for which rows they are there: for none where there are others than were
@@ -177,18 +184,27 @@ class SeasonalSignals(TransformerMixin, BaseEstimator):  # type: ignore[misc] # 
         self.response_ = Response.fit(seen.bent, seen.cells, feels, use)
         return replace(seen, rows=replace(seen.rows, clean=use), driven=self.response_.of(seen.cells, feels))
 
-    def _crossed(self, seen: Seen, fold: Integers) -> Look:
+    def _crossed(self, seen: Seen, fold: Integers, X: Rows) -> Look:
         parts: list[tuple[NDArray[np.bool_], Signals]] = []
+        faulty, practised = Faulty.of(X.take(seen.rows.order), seen.rows, self.plan_), []
         for number in range(int(fold.max()) + 1):
             out = fold == number
             if out[seen.rows.clean].all():
                 return Look(seen.rows, self.plan_, signals(Against(seen, self.shape_, self.calendar_)))
             shape = Shape.fit(seen, self.plan_, ~out & seen.rows.clean, self.depth_)
             parts.append((out, signals(Against(seen, shape, self.calendar_))))
+            if faulty is not None and len(some := faulty.within(out)):
+                practised.append(self._practised(some, shape))
         first = parts[0][1]
         whole = Signals(first.statistics.copy(), first.ordinary.copy(), first.levels.copy(), first.residuals.copy())
         for out, part in parts[1:]:
             whole.statistics[:, out] = part.statistics[:, out]
             whole.ordinary[out] = part.ordinary[out]
             whole.levels[out], whole.residuals[out] = part.levels[out], part.residuals[out]
-        return Look(seen.rows, self.plan_, whole)
+        return Look(seen.rows, self.plan_, whole, practice=Practice.joined(practised) if practised else None)
+
+    def _practised(self, faulty: Faulty, shape: Shape) -> Practice:
+        """Faults against what was learnt without the rows that they were put into."""
+        seen, _ = self._given(faulty.rows)
+        found = signals(Against(seen, shape, self.calendar_))
+        return Practice.of(seen.rows, faulty.origin[seen.rows.order] >= 0, found, self.plan_)

@@ -57,13 +57,34 @@ class Ordered:
     def of(cls, rows: Rows) -> Ordered:
         """The rows, ordered; rows of a series with equal times stay as they are."""
         order = rows.by_series_and_time()
-        series = rows.series[order]
+        clean = np.ones(len(order), dtype=bool) if rows.label is None else rows.label[order] < 1
+        clean |= not clean.any()
+        return cls._ordered(order, rows.time[order], rows.value[order], rows.series[order], clean)
+
+    @classmethod
+    def _ordered(
+        cls, order: NDArray[np.intp], time: Times, value: Floats, series: Integers, clean: NDArray[np.bool_]
+    ) -> Ordered:
         at = np.arange(len(order))
         new = np.r_[True, series[1:] != series[:-1]][: len(order)]
         begin = np.maximum.accumulate(np.where(new, at, 0))
-        clean = np.ones(len(order), dtype=bool) if rows.label is None else rows.label[order] < 1
-        clean |= not clean.any()
-        return cls(order, rows.time[order], rows.value[order], np.cumsum(new) - 1, begin, at, clean)
+        return cls(order, time, value, np.cumsum(new) - 1, begin, at, clean)
+
+    def take(self, at: NDArray[np.intp]) -> Ordered:
+        """The rows at these ascending positions, as if there were no others."""
+        return self._ordered(self.order[at], self.time[at], self.value[at], self.code[at], self.clean[at])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ordered]) -> Ordered:
+        """The rows of all parts, no series of one being that of another."""
+        series = np.cumsum([0, *(int(part.code.max(initial=-1)) + 1 for part in parts)])
+        return cls._ordered(
+            np.arange(sum(len(part) for part in parts)),
+            np.concatenate([part.time for part in parts]),
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.code + first for part, first in zip(parts, series[:-1], strict=True)]),
+            np.concatenate([part.clean for part in parts]),
+        )
 
     def __len__(self) -> int:
         return len(self.at)
