@@ -174,7 +174,7 @@ class Emulator:
         if rule.kind == "arm_lost":
             await self._dispatch(self._workspace_routes, request, segments)
         if rule.kind == "arm_vanish":
-            self._runs.forget(segments[-1])
+            self._jobs.forget(segments[-1])
             self._store.delete(path)
         if rule.kind == "never_ready":
             self._deployments.hold_next()

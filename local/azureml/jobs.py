@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from .arm import Answer, Call, Routes, resource
@@ -11,6 +12,7 @@ from .config import COMPUTE, Config
 from .errors import ArmError, Json, not_emulated, not_found, user_error
 from .metrics import tracking_uri
 from .operations import Operations
+from .parents import Parents
 from .pipelines import Pipelines, output_of
 from .references import References, kind_of_input
 from .runs import TERMINAL, Runs
@@ -43,11 +45,11 @@ class Jobs:
         self._references = references
         self._runs = runs
         self._sweeps = sweeps
-        self._sweeps.start_child = self._start_command
         self._pipelines = pipelines
-        self._pipelines.start_child = self._start_command
         self._automl = automl
-        self._automl.start_child = self._put_completed
+        self._parents: Mapping[str, Parents] = {each.kind: each for each in (sweeps, pipelines, automl)}
+        sweeps.start_child = pipelines.start_child = self._start_command
+        automl.start_child = self._put_completed
         self._operations = operations
 
     def register(self, routes: Routes) -> None:
@@ -63,9 +65,8 @@ class Jobs:
             if operation.startswith("job:"):
                 self._operations.end(operation)
         self._runs.resume()
-        self._sweeps.resume()
-        self._pipelines.resume()
-        self._automl.resume()
+        for each in self._parents.values():
+            each.resume()
 
     async def list_jobs(self, call: Call) -> Answer:
         """Jobs that no other job has started, newest first; `tag` and `jobType` filter."""
@@ -141,15 +142,16 @@ class Jobs:
         if self._existing(name)["properties"]["status"] in (*TERMINAL, "CancelRequested"):
             return Answer(200)
         operation = self._operations.begin("job")
-        kind = self._existing(name)["properties"]["jobType"]
-        owners: dict[str, Sweeps | Pipelines | AutoML] = {
-            "Sweep": self._sweeps,
-            "Pipeline": self._pipelines,
-            "AutoML": self._automl,
-        }
-        owner = owners.get(kind, self._runs)
-        owner.cancel(name, lambda: self._operations.end(operation))
+        self._owner(self._existing(name)).cancel(name, lambda: self._operations.end(operation))
         return Answer(202, None, self._operations.headers(operation))
+
+    def forget(self, name: str) -> None:
+        """End a job, if there is one of that name, and leave no word about it: a fault on order."""
+        if job := self._store.get(f"jobs/{name}"):
+            self._owner(job).forget(name)
+
+    def _owner(self, job: Json) -> Runs | Parents:
+        return self._parents.get(job["properties"]["jobType"], self._runs)
 
     def _existing(self, name: str) -> Json:
         found = self._store.get(f"jobs/{name}")

@@ -59,6 +59,11 @@ class Parents(ABC):
         self._set(name, {"status": "CancelRequested"})
         self._tasks.end(name, afterwards)
 
+    def forget(self, name: str) -> None:
+        """End the job's children, and leave no word about the job itself: a fault on order."""
+        self._tasks.drop(name)
+        self._cancel_children(name)
+
     async def stop(self) -> None:
         """Leave all jobs as they are."""
         await self._tasks.stop()
@@ -74,12 +79,16 @@ class Parents(ABC):
             raise
 
     async def _end_children(self, name: str) -> None:
+        if ends := self._ends(self._cancel_children(name)):
+            await asyncio.wait(ends)
+
+    def _cancel_children(self, name: str) -> list[str]:
+        """Begin to end them; their names."""
         children = self._children(name)
         for child in children:
             if self._status(child) not in (*TERMINAL, "CancelRequested"):
                 self._runs.cancel(child)
-        if ends := self._ends(children):
-            await asyncio.wait(ends)
+        return children
 
     def _ends(self, children: list[str]) -> list[asyncio.Task[None]]:
         """What to wait for of the children that have not ended."""

@@ -108,6 +108,17 @@ def test_a_sweep_whose_trials_are_all_lost_has_failed(tmp_path: Path, how: Calla
     run(tmp_path, scenario)
 
 
+def test_the_trials_of_a_sweep_that_vanishes_end(tmp_path: Path) -> None:
+    async def scenario(emulator: Emulator) -> None:
+        sweep(emulator)
+        await emulator.running("s_0", "s_1")
+        emulator.sweeps.forget("s")
+        emulator.store.delete("jobs/s")
+        await until(lambda: emulator.statuses() == {"s_0": "Canceled", "s_1": "Canceled"})
+
+    assert run(tmp_path, scenario) == {"s_0": "Canceled", "s_1": "Canceled"}
+
+
 @pytest.mark.parametrize("how", [Emulator.vanish, Emulator.lose])
 def test_a_pipeline_fails_with_a_job_that_is_lost(tmp_path: Path, how: Callable[[Emulator, str], None]) -> None:
     async def scenario(emulator: Emulator) -> None:
