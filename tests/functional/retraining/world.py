@@ -250,3 +250,10 @@ class World:
     def rows(self, run: Run) -> pa.Table:
         """What the training job is given."""
         return pq.read_table(io.BytesIO(self.blobs.get(TRAINING, f"gas/{run.id}/data.parquet")[0]))
+
+
+def assert_untouched(world: World, first: Run) -> None:
+    """The first model is in service as if nothing had been tried since."""
+    assert world.live_model().run == first.id
+    assert world.workspace.endpoints[ENDPOINT].traffic == {"blue": 100}
+    assert world.workspace.deployments[(ENDPOINT, "blue")].run == first.id
