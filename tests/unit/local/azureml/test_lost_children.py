@@ -46,7 +46,7 @@ class Emulator(Documents):
     def complete(self, name: str) -> None:
         """The job ends well."""
         self.put(name, "Command", "Completed", parentJobName=name.rpartition("_")[0])
-        self.runs._tasks.drop(name)
+        self.runs.forget(name)
 
     def vanish(self, name: str) -> None:
         """As a fault on order makes it."""
