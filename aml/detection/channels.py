@@ -1,8 +1,8 @@
 """The channels: statistics of a row and the rows before it, each of which grows with one kind of strangeness.
 
-No one of them is best everywhere. The absolute level finds a cold spell's record load, residuals find what is wrong
-for the hour, means find what is small and lasts, runs find meters that hang, the course of the day finds a Sunday that
-looks like a Wednesday; forests find what is odd together and not alone.
+No one of them is best everywhere. The absolute level finds a cold spell's record load, the scatter of a day one that
+swings as none did; residuals find what is wrong for the hour, means find what is small and lasts, runs find meters that
+hang, the course of the day finds a Sunday that looks like a Wednesday; forests find what is odd together and not alone.
 """
 
 from __future__ import annotations
@@ -62,12 +62,14 @@ CHANNELS = (
     Channel("course", Kind.PATTERN, Kind.PATTERN, memory=1),
     Channel("components", Kind.PATTERN, Kind.PATTERN, memory=1),
     Channel("remainder", Kind.PATTERN, Kind.PATTERN, memory=1),
+    Channel("scatter", Kind.PATTERN, Kind.PATTERN, memory=1),
 )
 FORESTS = (
     Channel("forest_levels", Kind.HIGH, Kind.LOW),
     Channel("forest_residuals", Kind.PATTERN, Kind.PATTERN),
 )
 _SHORT = 3  # rows
+_SIZES = 1e3  # of a series' usual size; values beyond it scatter alike
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,7 @@ def signals(against: Against) -> Signals:
         "clock": _clock(against, course),
         "components": components,
         "remainder": remainder,
+        "scatter": _scatter(rows, np.clip(seen.plain, -_SIZES, _SIZES), plan.day),
         "stuck": _run(rows, against.at(against.shape.same), same_as_before(rows) & (rows.value != 0), plan.run),
         "zero": _run(rows, against.at(against.shape.zero), rows.value == 0, plan.run),
         "leak": _record(rows, leak * _known(rows, plan.day, plan.weeks), plan),

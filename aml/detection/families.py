@@ -7,7 +7,7 @@ from typing import Any
 from aml.contract.candidates import Candidate, Family
 
 FAMILIES: dict[Family, tuple[str, ...]] = {
-    "level": ("high", "low", "forest_levels"),
+    "level": ("high", "low", "scatter", "forest_levels"),
     "residual": ("far", "near", "plain", "surprise", "hours", "half_day", "forest_residuals"),
     "stuck": ("stuck", "zero"),
     "slow": ("leak", "step", "drift"),
