@@ -106,28 +106,30 @@ class NumberEvidence:
             kind = shaped.kinds[code]
             if not any(mark in kind for mark in _MARKS):
                 continue
-            self._weigh(kind.decode("utf-8", "replace"), count)
-            for mark in ".,":
-                # 0.123 has the shape of a thousand, but nobody writes a thousand so.
-                if kind.removeprefix(b"-").startswith(b"0" + mark.encode()):
-                    leading = shaped.where(code)[1].number((kind[0] == _MINUS, 1 + (kind[0] == _MINUS)))
-                    self._proofs[mark] += int(np.count_nonzero(leading == 0))
+            mark = self._weigh(kind.decode("utf-8", "replace"), count)
+            # 0.123 has the shape of a thousand, but nobody writes a thousand so.
+            if mark and kind.removeprefix(b"-").startswith(b"0" + mark.encode()):
+                leading = shaped.where(code)[1].number((kind[0] == _MINUS, 1 + (kind[0] == _MINUS)))
+                self._proofs[mark] += int(np.count_nonzero(leading == 0))
 
-    def _weigh(self, text: str, count: int) -> None:
+    def _weigh(self, text: str, count: int) -> str:
+        """Count what such values prove. The mark that may be either of the two, if they prove nothing; else empty."""
         other = {".": ",", ",": "."}
         if single := _ONE_MARK.fullmatch(text):
             before, mark, after = single.groups()
             if not before and not after:
-                return
+                return ""
             may_group = 1 <= len(before) <= 3 and len(after) == 3 and "e" not in text.lower()
             (self._unclear if may_group else self._proofs)[mark] += count
-        elif grouped := _GROUPED.fullmatch(text):
+            return str(mark) if may_group else ""
+        if grouped := _GROUPED.fullmatch(text):
             group, mark = grouped.groups()
             if group == mark:
-                return
+                return ""
             self._groups.add(group)
             if group in other or mark:
                 self._proofs[mark or other[group]] += count
+        return ""
 
     def decide(self, delimiter: str) -> tuple[str, str]:
         """The decimal mark and the thousands marks of a file with this delimiter."""

@@ -90,6 +90,12 @@ def test_decimal_and_thousands_marks(texts: list[str], values: list[float]) -> N
     assert numbers(texts) == values
 
 
+def test_a_value_proves_its_mark_but_once() -> None:
+    text = "FechaHora;VolCorrected\n2026-01-01;1.5\n2026-01-02;2.5\n2026-01-03;0,5\n2026-01-04;0,7\n2026-01-05;3.5\n"
+
+    assert look(text).dialect.decimal == "."
+
+
 def test_unclear_commas_in_a_comma_delimited_file_group() -> None:
     assert numbers(["1,234", "5,678"], ",") == [1234.0, 5678.0]
 

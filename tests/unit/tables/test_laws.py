@@ -31,9 +31,11 @@ MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)).map(  # noqa
 
 @given(st.lists(st.lists(FIELD, min_size=4, max_size=4)))
 def test_what_is_rendered_reads_back_the_same(rows: list[list[str]]) -> None:
-    data = render_header(HEADER) + render_rows([GOOD, *rows])
+    # more good rows than others: a file in which "0," outweighs "1.5" has the comma for its decimal mark
+    rows = [GOOD] * (len(rows) + 1) + rows
+    data = render_header(HEADER) + render_rows(rows)
     result = whole(BytesSource("x.csv", data))
-    assert result.cells == [GOOD, *rows]
+    assert result.cells == rows
     assert result.rejects == []
 
 
