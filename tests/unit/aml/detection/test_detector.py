@@ -1,7 +1,6 @@
 """What the detector says of meters: kinds, numbers, and that it depends on a row and its context alone."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from aml.detection.findings import Detections, Kind
 from aml.detection.folds import halves_of
 from aml.forest import Scorer, build_pipeline
 from aml.rows import Rows, Times, apart, single_series
-from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
+from tests.unit.aml.detection.pieces import alike_in_pieces
+from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, streams
 
 _MONDAY = 1_704_067_200_000_000
 _DAYS = 100
@@ -142,6 +142,26 @@ def test_a_short_history_warns_later_and_scores_the_same(gas: DatasetContract) -
     assert detector.threshold_at(0.01) == hasty
 
 
+def test_an_alarm_above_a_raised_threshold_stays_one_too(gas: DatasetContract) -> None:
+    """What goes on ranks lower; it falls silent nowhere."""
+    rows = meter(60, 5)
+    value = rows.value * np.exp(np.arange(len(rows)) * 0.29 / 168)
+    value[32 * 24 :] *= 1000
+    rising = Rows(rows.time, value, rows.series)
+    pipeline = build_pipeline(gas, 0.01).set_params(detector__n_estimators=10).fit(rising.take(slice(0, 30 * 24)))
+    detector, later = pipeline.named_steps["detector"], rising.take(slice(30 * 24, 36 * 24))
+    assert detector.threshold_ > detector.told_ + 0.2
+
+    ranked = pipeline.score_samples(later)
+    detector.told_ = 1e6
+    as_they_are = pipeline.score_samples(later)
+
+    flagged = -ranked > detector.threshold_
+    assert flagged[2 * 24 :].mean() > 0.9
+    assert (flagged == (-as_they_are > detector.threshold_)).all()
+    assert (-ranked < -as_they_are - 0.1).any()
+
+
 def test_one_threshold_means_the_same_for_every_judge(scorer: Scorer, gas: DatasetContract) -> None:
     contract = gas.model_copy(update={"holidays": None})
     pipeline = build_pipeline(contract, 0.01).set_params(detector__n_estimators=10).fit(meter(30, 4))
@@ -218,18 +238,7 @@ def test_each_meter_finds_its_own_profile_again(many: Pipeline) -> None:
 @given(streams(longest=120), st.data())
 def test_nothing_that_is_said_depends_on_how_rows_are_cut(many: Pipeline, rows: Rows, data: st.DataObject) -> None:
     """Two meters that were seen and one that was not."""
-    scorer = Scorer(many)
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=2)) | {0, len(rows)})
-
-    whole, pieces = scorer.detect(rows), []
-    for first, last in pairwise(cuts):
-        context = context_before(rows, first)
-        pieces.append(scorer.detect(rows.take(np.r_[context, np.arange(first, last)])).after(len(context)))
-
-    for name in Detections.__dataclass_fields__:
-        joined = np.concatenate([getattr(piece, name) for piece in pieces])
-        assert joined.tobytes() == getattr(whole, name).tobytes(), name
-    assert np.isfinite(whole.score).all()
+    assert np.isfinite(alike_in_pieces(Scorer(many), rows, data).score).all()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What follows a temperature: expected from it, judged without it where it is missing, and the same for any cut."""
 
 import json
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,8 @@ from aml.forest import Scorer, build_pipeline
 from aml.messages import ARROW, JSON
 from aml.rows import Floats, Rows, concatenate
 from aml.serving import Service
-from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, context_before, streams
+from tests.unit.aml.detection.pieces import alike_in_pieces
+from tests.unit.aml.streams import CONTEXT_ROWS, HOUR_US, METERS, streams
 
 _MONDAY = 1_704_067_200_000_000
 _DAYS = 120
@@ -180,24 +180,14 @@ def small(gas: DatasetContract) -> Pipeline:
 @given(streams(longest=120), st.data())
 def test_nothing_that_is_said_depends_on_how_rows_are_cut(small: Pipeline, rows: Rows, data: st.DataObject) -> None:
     """Two meters that were seen and one that was not; temperatures that come and go."""
-    scorer = Scorer(small)
     drawn = st.one_of(st.just(np.nan), st.floats(-30, 40), st.sampled_from([1e300, -1e300]))
     often = data.draw(st.sampled_from([0, 30, 100]))
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
     degrees = np.where(random.integers(0, 100, len(rows)) < often, np.nan, random.normal(10, 8, len(rows)))
     degrees[0] = data.draw(drawn)
     rows = Rows(rows.time, rows.value, rows.series, rows.names, degrees[:, None])
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=2)) | {0, len(rows)})
 
-    whole, pieces = scorer.detect(rows), []
-    for first, last in pairwise(cuts):
-        context = context_before(rows, first)
-        pieces.append(scorer.detect(rows.take(np.r_[context, np.arange(first, last)])).after(len(context)))
-
-    for name in Detections.__dataclass_fields__:
-        joined = np.concatenate([getattr(piece, name) for piece in pieces])
-        assert joined.tobytes() == getattr(whole, name).tobytes(), name
-    assert np.isfinite(whole.score).all()
+    assert np.isfinite(alike_in_pieces(Scorer(small), rows, data).score).all()
 
 
 def test_a_temperature_goes_over_both_wires_alike(gas: DatasetContract, small: Pipeline) -> None:

@@ -1,7 +1,5 @@
 """A detector that was taught by faults: what it says depends on a row and its context alone, of every kind of model."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +13,8 @@ from aml.detection.findings import Detections
 from aml.detection.seasonal import Look, SeasonalSignals
 from aml.forest import Scorer, build_pipeline
 from aml.rows import Rows, apart
-from tests.unit.aml.streams import CONTEXT_ROWS, METERS, context_before, hourly, streams
+from tests.unit.aml.detection.pieces import alike_in_pieces
+from tests.unit.aml.streams import CONTEXT_ROWS, METERS, hourly, streams
 
 _DAYS, _LATER = 310, 40
 _TREES = {"detector__n_estimators": 10}
@@ -68,17 +67,7 @@ def later_with_a_fault() -> Rows:
 def test_nothing_that_is_said_depends_on_how_rows_are_cut(many: Pipeline, rows: Rows, data: st.DataObject) -> None:
     """Two meters that were seen and one that was not."""
     assert detector_of(many).likeness_ is not None
-    scorer = Scorer(many)
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=2)) | {0, len(rows)})
-
-    whole, pieces = scorer.detect(rows), []
-    for first, last in pairwise(cuts):
-        context = context_before(rows, first)
-        pieces.append(scorer.detect(rows.take(np.r_[context, np.arange(first, last)])).after(len(context)))
-
-    for name in Detections.__dataclass_fields__:
-        joined = np.concatenate([getattr(piece, name) for piece in pieces])
-        assert joined.tobytes() == getattr(whole, name).tobytes(), name
+    alike_in_pieces(Scorer(many), rows, data)
 
 
 @pytest.mark.parametrize("cut", [1, 23, 39, 200])
