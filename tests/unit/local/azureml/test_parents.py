@@ -101,15 +101,20 @@ def test_a_job_that_was_running_when_the_emulator_ended_goes_on(tmp_path: Path) 
     assert run(tmp_path, resumed) == {"t": "Completed", "t_0": "Canceled", "t_1": "Canceled"}
 
 
+async def failed(emulator: Emulator) -> None:
+    """Submit a job that breaks, and wait until it has failed."""
+    asyncio.get_running_loop().set_exception_handler(lambda loop, about: None)
+    emulator.put("t", "Twins", "Starting")
+    emulator.twins.submit("t")
+    await until(lambda: emulator.statuses()["t"] == "Failed")
+
+
 def test_a_job_that_breaks_the_emulator_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(self: Twins, name: str) -> None:
         raise OSError("the disk is full")
 
     async def scenario(emulator: Emulator) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, about: None)
-        emulator.put("t", "Twins", "Starting")
-        emulator.twins.submit("t")
-        await until(lambda: emulator.statuses()["t"] == "Failed")
+        await failed(emulator)
         assert "the disk is full" in emulator.error("t")
 
     monkeypatch.setattr(Twins, "_work", broken)
@@ -122,11 +127,5 @@ def test_what_a_broken_job_has_started_ends_with_it(tmp_path: Path, monkeypatch:
         await until(lambda: self._status("t_0") == "Running")
         raise OSError("the disk is full")
 
-    async def scenario(emulator: Emulator) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, about: None)
-        emulator.put("t", "Twins", "Starting")
-        emulator.twins.submit("t")
-        await until(lambda: emulator.statuses()["t"] == "Failed")
-
     monkeypatch.setattr(Twins, "_work", broken)
-    assert run(tmp_path, scenario) == {"t": "Failed", "t_0": "Canceled"}
+    assert run(tmp_path, failed) == {"t": "Failed", "t_0": "Canceled"}
